@@ -1,0 +1,189 @@
+# pragma version ==0.4.3
+# pragma optimize gas
+# pragma evm-version cancun
+"""
+@title Aave V3: what an account is worth, what its reserves allow, and what would stop a sale
+@custom:contract-name aave_v3
+@license MIT
+@notice Readings named `_try_` answer instead of reverting, for a view that must always have an answer.
+Assumes: the pool's address does not change behind its provider (Aave upgrades the code, not the address);
+         the price oracle's may, so it is asked for each time.
+Source: aave-v3 3.0.2 and 3.6, ReserveConfiguration (bits), UserConfiguration (two bits per reserve, the
+        higher says "used as collateral"), ValidationLogic (the check behind an aToken transfer).
+"""
+
+from ethereum.ercs import IERC20
+from .interfaces import IAaveV3Pool
+from .interfaces import IAaveV3Provider
+
+
+_COLLATERAL_BITS: constant(uint256) = max_value(uint256) // 3 * 2
+_MASK_16: constant(uint256) = 2**16 - 1
+_MASK_8: constant(uint256) = 2**8 - 1
+_ACTIVE: constant(uint256) = 2**56
+_PAUSED: constant(uint256) = 2**60
+_MAX_RESERVES: constant(uint256) = 128
+_MAX_DECIMALS: constant(uint256) = 36
+_PRICE_LIMIT: constant(uint256) = 2**64
+_VALUE_LIMIT: constant(uint256) = 2**128
+
+AAVE: public(immutable(address))
+_PROVIDER: immutable(address)
+# Whether the pool names an aToken by itself (3.4 and later): a third of the gas of asking for all of the reserve.
+_NAMES_A_TOKENS: immutable(bool)
+
+
+@deploy
+def __init__(addresses_provider: address):
+    assert addresses_provider.is_contract, "aave: no contract at the provider's address"
+    _PROVIDER = addresses_provider
+    AAVE = staticcall IAaveV3Provider(addresses_provider).getPool()
+    assert AAVE.is_contract, "aave: the provider has no pool"
+    _NAMES_A_TOKENS = raw_call(
+        AAVE,
+        abi_encode(empty(address), method_id=method_id("getReserveAToken(address)")),
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+
+
+@internal
+@view
+def _account(user: address) -> IAaveV3Pool.AccountData:
+    return staticcall IAaveV3Pool(AAVE).getUserAccountData(user)
+
+
+@internal
+@view
+def _a_token(asset: address) -> address:
+    if _NAMES_A_TOKENS:
+        return staticcall IAaveV3Pool(AAVE).getReserveAToken(asset)
+    return (staticcall IAaveV3Pool(AAVE).getReserveData(asset)).a_token
+
+
+@internal
+@view
+def _try_account(user: address) -> (bool, IAaveV3Pool.AccountData):
+    """
+    @dev False when Aave cannot value the account: one asset without a price is enough.
+    """
+    read: bool = False
+    answer: Bytes[192] = b""
+    read, answer = raw_call(
+        AAVE,
+        abi_encode(user, method_id=method_id("getUserAccountData(address)")),
+        max_outsize=192,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    if not read or len(answer) != 192:
+        return False, empty(IAaveV3Pool.AccountData)
+    account: IAaveV3Pool.AccountData = abi_decode(answer, IAaveV3Pool.AccountData)
+    return account.collateral < _VALUE_LIMIT and account.debt < _VALUE_LIMIT, account
+
+
+@internal
+@view
+def _try_price(asset: address) -> uint256:
+    """
+    @dev Base currency per whole unit; 0 when there is no price, or none that is believable.
+    """
+    price: uint256 = self._try_word(
+        staticcall IAaveV3Provider(_PROVIDER).getPriceOracle(),
+        abi_encode(asset, method_id=method_id("getAssetPrice(address)")),
+    )
+    return price if price < _PRICE_LIMIT else 0
+
+
+@internal
+@view
+def _liquidity(asset: address, a_token: address) -> uint256:
+    """
+    @dev What a withdrawal can take out: later versions keep their own count, which a donation does not raise.
+    """
+    held: uint256 = staticcall IERC20(asset).balanceOf(a_token)
+    counted: bool = False
+    answer: Bytes[32] = b""
+    counted, answer = raw_call(
+        AAVE,
+        abi_encode(asset, method_id=method_id("getVirtualUnderlyingBalance(address)")),
+        max_outsize=32,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    if counted and len(answer) == 32:
+        return min(held, convert(answer, uint256))
+    return held
+
+
+@internal
+@view
+def _try_word(target: address, question: Bytes[36]) -> uint256:
+    read: bool = False
+    answer: Bytes[32] = b""
+    read, answer = raw_call(target, question, max_outsize=32, is_static_call=True, revert_on_failure=False)
+    return convert(answer, uint256) if read and len(answer) == 32 else 0
+
+
+@internal
+@view
+def _obstacle(user: address, sold: IAaveV3Pool.ReserveData, bought: IAaveV3Pool.ReserveData) -> String[96]:
+    """
+    @dev The first thing that would make Aave refuse to sell the one reserve for the debt in the other.
+    """
+    if not self._in_service(sold.configuration):
+        return "aave: the collateral's reserve is paused or inactive"
+    if not self._in_service(bought.configuration):
+        return "aave: the debt's reserve is paused or inactive"
+    if staticcall IAaveV3Pool(AAVE).getUserEMode(user) != 0:
+        return "aave: the account is in an e-mode, which is not sized here"
+    used: uint256 = staticcall IAaveV3Pool(AAVE).getUserConfiguration(user) & _COLLATERAL_BITS
+    if (used >> (2 * sold.id + 1)) & 1 == 0 or self._threshold(sold.configuration) == 0:
+        return "aave: the rule's collateral is not enabled as collateral"
+    if self._ltv(sold.configuration) != 0 and self._holds_without_ltv(used):
+        return "aave: another enabled collateral has LTV 0, so this one cannot leave"
+    if staticcall IERC20(bought.variable_debt_token).balanceOf(user) == 0:
+        return "loan: no variable debt in the rule's asset"
+    return ""
+
+
+@internal
+@view
+def _holds_without_ltv(used: uint256) -> bool:
+    """
+    @dev Aave lets no collateral but those of LTV 0 leave an indebted account that has one of them enabled.
+    """
+    left: uint256 = used
+    for id: uint256 in range(_MAX_RESERVES):
+        if left == 0:
+            break
+        if left & 2 != 0:
+            asset: address = staticcall IAaveV3Pool(AAVE).getReserveAddressById(convert(id, uint16))
+            if self._ltv(staticcall IAaveV3Pool(AAVE).getConfiguration(asset)) == 0:
+                return True
+        left >>= 2
+    return False
+
+
+@internal
+@pure
+def _ltv(configuration: uint256) -> uint256:
+    return configuration & _MASK_16
+
+
+@internal
+@pure
+def _threshold(configuration: uint256) -> uint256:
+    return (configuration >> 16) & _MASK_16
+
+
+@internal
+@pure
+def _decimals(configuration: uint256) -> uint256:
+    return (configuration >> 48) & _MASK_8
+
+
+@internal
+@pure
+def _in_service(configuration: uint256) -> bool:
+    return configuration & (_ACTIVE | _PAUSED) == _ACTIVE and self._decimals(configuration) <= _MAX_DECIMALS

@@ -1,0 +1,184 @@
+"""The composition root: settings in, a keeper that can take turns out, and the loop that lets it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from eth_utils.address import is_address
+
+from keeper.chain.heads import Heads
+from keeper.chain.loans import Loans
+from keeper.chain.node import Node
+from keeper.clock import Clock
+from keeper.domain.blocks import Block
+from keeper.domain.errors import KeeperError, Misconfigured
+from keeper.domain.loans import LoanRule
+from keeper.domain.units import Address
+from keeper.domain.verdicts import Kind, Verdict
+from keeper.journal.journal import Journal, Page, Reader
+from keeper.protocols.loan_thresholds import Finding
+from keeper.protocols.methods import address
+from keeper.send.fees import SendLimits
+from keeper.send.sender import Sender
+from keeper.send.signers import (
+    LocalSigner,
+    keystore_password,
+    prove,
+    signer_from_environment,
+    signer_from_keystore,
+)
+from keeper.settings import Settings
+from keeper.turn import Keeper, Turn, TurnLimits, verdict_on
+
+
+def connect(settings: Settings) -> Node:
+    """The node of the settings, once it has said that it is on the right chain."""
+    node = Node(settings.chain.url, settings.chain.timeout_seconds)
+    chain_id = int(node.ask("eth_chainId"), 16)
+    if chain_id != settings.chain.id:
+        raise Misconfigured(
+            f"chain: {node.name} is on chain {chain_id}, and the settings say {settings.chain.id}"
+        )
+    return node
+
+
+def watched(settings: Settings, node: Node) -> tuple[Loans, ...]:
+    """Every thresholds contract the settings watch, known to be there."""
+    return tuple(
+        Loans(node, Address(watch.thresholds), [Address(owner) for owner in watch.owners])
+        for watch in settings.watch
+    )
+
+
+def _signer(settings: Settings) -> LocalSigner:
+    """The keystore's key, opened with a password from the environment; without a keystore, the key itself from there."""
+    keystore = settings.key.keystore
+    if keystore is None:
+        signer = signer_from_environment(os.environ)
+    else:
+        signer = signer_from_keystore(keystore, keystore_password(os.environ))
+    prove(signer, settings.chain.id)
+    return signer
+
+
+@contextmanager
+def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
+    """A keeper with its journal open and, unless it is a dry run, every earlier flight accounted for."""
+    node = connect(settings)
+    loans = watched(settings, node)
+    limits = settings.limits
+    signer = None if dry_run else _signer(settings)
+    with Journal(settings.journal.path) as journal:
+        sender = None
+        if signer is not None:
+            send_limits = SendLimits(limits.max_fee_wei, limits.tip_wei, limits.stuck_blocks)
+            sender = Sender(node, journal, signer, settings.chain.id, send_limits)
+            sender.recover(node.head())
+        turn_limits = TurnLimits(
+            max_fee_wei=limits.max_fee_wei,
+            max_price_age=limits.max_price_age_seconds,
+            drift_bps=limits.drift_bps,
+            deadline_seconds=limits.deadline_seconds,
+            gas_percent=round(limits.gas_margin * 100),
+        )
+        yield Keeper(node, loans, journal, sender, turn_limits)
+
+
+def run(
+    settings: Settings,
+    dry_run: bool,
+    on_turn: Callable[[Turn], None],
+    on_trouble: Callable[[KeeperError], None],
+) -> None:
+    """Take a turn at every new head until a signal or an error in `on_turn` ends it; the turn under way is finished.
+
+    What a turn could not do is told to `on_trouble`, and the next head is attended all the same.
+    """
+    with open_keeper(settings, dry_run) as keeper:
+        loop = _Loop(keeper, settings.chain.turn_seconds, on_turn, on_trouble)
+        clock = Clock(loop.tick, settings.chain.poll_seconds)
+        heads = Heads(settings.chain.heads, clock.wake) if settings.chain.heads else None
+        loop.stop = clock.stop
+        if threading.current_thread() is threading.main_thread():
+            for name in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(name, lambda *_: clock.stop())
+        if heads:
+            heads.start()
+        try:
+            clock.run()
+        finally:
+            if heads:
+                heads.stop()
+        if loop.failure is not None:
+            raise loop.failure
+
+
+@dataclass(slots=True)
+class _Loop:
+    """What one tick does: look at the head, and take a turn if it is new."""
+
+    keeper: Keeper
+    turn_seconds: float
+    on_turn: Callable[[Turn], None]
+    on_trouble: Callable[[KeeperError], None]
+    stop: Callable[[], None] = lambda: None
+    failure: Exception | None = None
+    _seen: str = ""
+
+    def tick(self) -> None:
+        try:
+            with self.keeper.node.within(self.turn_seconds):
+                head = self.keeper.node.head()
+                if head.hash == self._seen:
+                    return
+                turn = self.keeper.turn(head)
+            self._seen = head.hash
+            self.on_turn(turn)
+        except KeeperError as error:
+            self.on_trouble(error)
+        except Exception as error:  # noqa: BLE001  a bug must end the keeper aloud, not a thread in silence
+            self.failure = error
+            self.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One rule as it stands now: the keeper's verdict, and the contract's own with the size of its action."""
+
+    verdict: Verdict
+    rule: LoanRule | None
+    finding: Finding
+
+
+def look(settings: Settings) -> tuple[Block, list[Look]]:
+    """Every watched rule at the head, without journal or key; the contract is asked about each."""
+    node = connect(settings)
+    head = node.head()
+    looks = []
+    for loans in watched(settings, node):
+        snapshot = loans.observe(head)
+        findings = loans.findings([sight.key for sight in snapshot.sights], head)
+        for sight, finding in zip(snapshot.sights, findings, strict=True):
+            verdict = verdict_on(sight, snapshot, settings.limits.max_price_age_seconds)
+            looks.append(Look(_with_the_last_word(verdict, finding), sight.rule, finding))
+    return head, looks
+
+
+def _with_the_last_word(verdict: Verdict, finding: Finding) -> Verdict:
+    """The contract knows obstacles the screen does not ask for; the keeper's own doubts about prices stand."""
+    if verdict.kind in (Kind.WITHIN, Kind.BREACHED):
+        return replace(verdict, kind=finding.kind, why=finding.why)
+    return verdict
+
+
+def explain(settings: Settings, owner: str, block: int | None) -> Page | None:
+    """What the journal holds of an owner at a block, or at the newest turn; the chain is not asked."""
+    if not is_address(owner):
+        raise Misconfigured(f"explain: {owner} is not an address")
+    with Reader(settings.journal.path) as reader:
+        return reader.verdicts(address(owner), block)

@@ -1,0 +1,1 @@
+"""The chain behind a port: one node, pinned reads, heads."""

@@ -1,0 +1,260 @@
+"""The loans under one thresholds contract as the chain shows them at one block.
+
+Every turn reads all watched rules and accounts in one question; only a breached loan's market is read closer, together
+with the contract's own verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.chain.node import Node
+from keeper.chain.reads import ask_together
+from keeper.domain.blocks import Block
+from keeper.domain.errors import Blind, Misconfigured, NodeRefused
+from keeper.domain.loans import LoanMarket, LoanRule, PoolState, RuleKey, Sight, Snapshot
+from keeper.domain.plans import Call
+from keeper.domain.units import NOBODY, Address
+from keeper.protocols import aave_v3, lenses, loan_thresholds, uniswap_v3
+from keeper.protocols.methods import address
+
+_FEWEST_ROWS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """What does not change of a collateral and a debt asset; `pools` are (fee, address)."""
+
+    collateral_unit: int
+    debt_unit: int
+    variable_debt: Address
+    pools: tuple[tuple[int, Address], ...]
+
+
+class Loans:
+    """The rules of `owners` in the contract at `thresholds`, and the accounts they are about.
+
+    `Misconfigured` when there is no such contract on the node's chain.
+    """
+
+    def __init__(self, node: Node, thresholds: Address, owners: Sequence[Address]) -> None:
+        self._node = node
+        self.thresholds: Final = thresholds
+        self.owners: Final = tuple(owners)
+        if node.ask("eth_getCode", thresholds, "latest") == "0x":
+            raise Misconfigured(f"contract: there is no code at {thresholds} on this chain")
+        try:
+            self.aave: Final = self._address(thresholds, loan_thresholds.AAVE.call())
+            self._factory: Final = self._address(thresholds, loan_thresholds.FACTORY.call())
+            self._provider: Final = self._address(self.aave, aave_v3.ADDRESSES_PROVIDER.call())
+            self._oracle = self._address(self._provider, aave_v3.GET_PRICE_ORACLE.call())
+        except Blind as error:
+            raise Misconfigured(
+                f"contract: {thresholds} is not a LoanThresholds contract ({error})"
+            ) from error
+        self._keys: tuple[RuleKey, ...] = ()
+        self._keys_at = ""
+        self._rows = lenses.MOST_ROWS
+        self._sources: dict[Address, Address] = {}
+        self._pairs: dict[tuple[Address, Address], _Pair] = {}
+
+    def observe(self, block: Block) -> Snapshot:
+        """All watched rules, accounts and price ages at one block."""
+        sights = self.sights(self.keys(block), block)
+        assets = {asset for s in sights if s.rule for asset in (s.rule.collateral, s.rule.debt)}
+        return Snapshot(block, tuple(sights), self._price_ages(sorted(assets), block))
+
+    def keys(self, block: Block) -> tuple[RuleKey, ...]:
+        """Every rule the owners have at `block`; counted anew only when one may have been added."""
+        if block.hash != self._keys_at:
+            if block.parent != self._keys_at or self._rules_were_set(block):
+                counts = ask_together(
+                    self._node,
+                    [Call(self.thresholds, loan_thresholds.RULE_COUNT.call(owner)) for owner in self.owners],
+                    block.hash,
+                )
+                self._keys = tuple(
+                    RuleKey(self.thresholds, owner, n)
+                    for owner, count in zip(self.owners, counts, strict=True)
+                    for n in range(loan_thresholds.RULE_COUNT.read(_answered(count, "rule_count"))[0])
+                )
+            self._keys_at = block.hash
+        return self._keys
+
+    def sights(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
+        """The keys' rules and accounts at `block`, in as few questions as the node allows."""
+        sights: list[Sight] = []
+        while len(sights) < len(keys):
+            chunk = keys[len(sights) : len(sights) + self._rows]
+            try:
+                call = lenses.sights_call(self.thresholds, self.aave, chunk)
+                returned = self._lend("LoanLens", call, block)
+                sights += lenses.read_sights(chunk, returned)
+            except NodeRefused:
+                if self._rows > _FEWEST_ROWS:
+                    self._rows = max(min(self._rows, len(chunk)) // 4, _FEWEST_ROWS)
+                else:
+                    sights += self._sights_without_lens(chunk, block)
+        return sights
+
+    def consult(
+        self, key: RuleKey, rule: LoanRule, block: Block
+    ) -> tuple[loan_thresholds.Finding, LoanMarket]:
+        """The contract's own verdict, which has the last word, and the market to size an action in."""
+        pair = self._pair(rule.collateral, rule.debt, block)
+        pools = [
+            Call(pool, method.call())
+            for _, pool in pair.pools
+            for method in (uniswap_v3.SLOT0, uniswap_v3.LIQUIDITY)
+        ]
+        answers = ask_together(
+            self._node,
+            [
+                Call(key.thresholds, loan_thresholds.CHECK.call(key.owner, key.id)),
+                Call(self.aave, aave_v3.GET_RESERVE_DATA.call(rule.collateral)),
+                Call(self._oracle, aave_v3.GET_ASSET_PRICE.call(rule.collateral)),
+                Call(self._oracle, aave_v3.GET_ASSET_PRICE.call(rule.debt)),
+                Call(pair.variable_debt, aave_v3.BALANCE_OF.call(key.owner)),
+                *pools,
+            ],
+            block.hash,
+        )
+        finding = loan_thresholds.read_finding(_answered(answers[0], "check"))
+        market = LoanMarket(
+            collateral_price=aave_v3.GET_ASSET_PRICE.read(_answered(answers[2], "getAssetPrice"))[0],
+            debt_price=aave_v3.GET_ASSET_PRICE.read(_answered(answers[3], "getAssetPrice"))[0],
+            collateral_unit=pair.collateral_unit,
+            debt_unit=pair.debt_unit,
+            collateral_threshold_bps=aave_v3.read_reserve(
+                _answered(answers[1], "getReserveData")
+            ).threshold_bps,
+            owed=aave_v3.BALANCE_OF.read(_answered(answers[4], "balanceOf"))[0],
+            pools=tuple(_pool_states(rule, [fee for fee, _ in pair.pools], answers[5:])),
+        )
+        return finding, market
+
+    def findings(self, keys: Sequence[RuleKey], block: Block) -> list[loan_thresholds.Finding]:
+        """The contract's own verdict on each rule."""
+        calls = [Call(self.thresholds, loan_thresholds.CHECK.call(key.owner, key.id)) for key in keys]
+        answers = ask_together(self._node, calls, block.hash)
+        return [loan_thresholds.read_finding(_answered(answer, "check")) for answer in answers]
+
+    def swap_cost(self, rule: LoanRule, fee: int, bought: int, block: Block) -> tuple[int, int] | None:
+        """What the pool of `fee` asks for exactly `bought`, and what it gives; None when the node cannot try it."""
+        pool = dict(self._pair(rule.collateral, rule.debt, block).pools)[fee]
+        try:
+            call = lenses.swap_cost_call(pool, _sells_token0(rule), bought)
+            return lenses.read_swap_cost(self._lend("SwapLens", call, block))
+        except NodeRefused:
+            return None
+
+    def _address(self, to: Address, data: bytes) -> Address:
+        returned = bytes.fromhex(
+            self._node.ask("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest")[2:]
+        )
+        return address(aave_v3.GET_POOL.read(returned)[0])
+
+    def _lend(self, lens: str, call: Call, block: Block) -> bytes:
+        message = {"to": call.to, "data": "0x" + call.data.hex()}
+        answer = self._node.ask("eth_call", message, {"blockHash": block.hash}, lenses.lent(lens))
+        return bytes.fromhex(answer[2:])
+
+    def _rules_were_set(self, block: Block) -> bool:
+        wanted = {
+            "blockHash": block.hash,
+            "address": self.thresholds,
+            "topics": [loan_thresholds.RULE_SET_TOPIC],
+        }
+        return bool(self._node.ask("eth_getLogs", wanted))
+
+    def _sights_without_lens(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
+        calls = [
+            call
+            for key in keys
+            for call in (
+                Call(self.thresholds, loan_thresholds.WORDS_OF.call(key.owner, key.id)),
+                Call(self.aave, aave_v3.GET_USER_ACCOUNT_DATA.call(key.owner)),
+            )
+        ]
+        answers = ask_together(self._node, calls, block.hash)
+        sights = []
+        for key, words, account in zip(keys, answers[::2], answers[1::2], strict=True):
+            rule = loan_thresholds.WORDS_OF.read(_answered(words, "words_of"))
+            data = (0,) * 6 if account is None else aave_v3.GET_USER_ACCOUNT_DATA.read(account)
+            sights.append(lenses.sight_of(key, (*rule, *data, int(account is not None))))
+        return sights
+
+    def _pair(self, collateral: Address, debt: Address, block: Block) -> _Pair:
+        known = self._pairs.get((collateral, debt))
+        if known is None:
+            reserves = [Call(self.aave, aave_v3.GET_RESERVE_DATA.call(asset)) for asset in (collateral, debt)]
+            pools = [
+                Call(self._factory, uniswap_v3.GET_POOL.call(collateral, debt, fee))
+                for fee in uniswap_v3.FEE_TIERS
+            ]
+            answers = ask_together(self._node, [*reserves, *pools], block.hash)
+            sold, owed = (aave_v3.read_reserve(_answered(a, "getReserveData")) for a in answers[:2])
+            found = [address(uniswap_v3.GET_POOL.read(_answered(a, "getPool"))[0]) for a in answers[2:]]
+            known = _Pair(
+                collateral_unit=sold.unit,
+                debt_unit=owed.unit,
+                variable_debt=owed.variable_debt,
+                pools=tuple((f, p) for f, p in zip(uniswap_v3.FEE_TIERS, found, strict=True) if p != NOBODY),
+            )
+            if len(known.pools) == len(uniswap_v3.FEE_TIERS):
+                self._pairs[collateral, debt] = known  # until then a missing pool may yet be made
+        return known
+
+    def _price_ages(self, assets: Sequence[Address], block: Block) -> dict[Address, int | None]:
+        """Seconds since each asset's feed last spoke; the feeds behind Aave's oracle are looked up anew every time."""
+        if not assets:
+            return {}
+        for _ in range(2):
+            feeds = [self._sources.get(asset, NOBODY) for asset in assets]
+            answers = ask_together(
+                self._node,
+                [
+                    Call(self._provider, aave_v3.GET_PRICE_ORACLE.call()),
+                    *(Call(self._oracle, aave_v3.GET_SOURCE.call(asset)) for asset in assets),
+                    *(Call(feed, aave_v3.LATEST_ROUND.call()) for feed in feeds),
+                ],
+                block.hash,
+            )
+            oracle = address(aave_v3.GET_PRICE_ORACLE.read(_answered(answers[0], "getPriceOracle"))[0])
+            sources = [
+                address(aave_v3.GET_SOURCE.read(_answered(a, "getSourceOfAsset"))[0])
+                for a in answers[1 : 1 + len(assets)]
+            ]
+            rounds = answers[1 + len(assets) :]
+            if (oracle, sources) == (self._oracle, feeds):
+                return {asset: _age(told, block) for asset, told in zip(assets, rounds, strict=True)}
+            self._oracle = oracle
+            self._sources = dict(zip(assets, sources, strict=True))
+        raise Blind(f"oracle: the feeds behind {self._oracle} changed while they were read")
+
+
+def _age(told: bytes | None, block: Block) -> int | None:
+    if not told:
+        return None
+    updated_at: int = aave_v3.LATEST_ROUND.read(told)[3]
+    return max(block.timestamp - updated_at, 0)
+
+
+def _sells_token0(rule: LoanRule) -> bool:
+    return int(rule.collateral, 16) < int(rule.debt, 16)
+
+
+def _pool_states(rule: LoanRule, fees: Iterable[int], answers: Sequence[bytes | None]) -> Iterable[PoolState]:
+    for n, fee in enumerate(fees):
+        sqrt_price = uniswap_v3.SLOT0.read(_answered(answers[2 * n], "slot0"))[0]
+        liquidity = uniswap_v3.LIQUIDITY.read(_answered(answers[2 * n + 1], "liquidity"))[0]
+        if sqrt_price and liquidity:
+            yield PoolState(fee, sqrt_price, liquidity, _sells_token0(rule))
+
+
+def _answered(answer: bytes | None, name: str) -> bytes:
+    if answer is None:
+        raise Blind(f"chain: {name} reverted")
+    return answer

@@ -1,0 +1,178 @@
+"""The command line: every command is one door to the rooms below, opened only when it is called.
+
+Exit codes: 0 all is well; 1 the chain or the journal could not be used; 2 the command, the configuration or a key is
+wrong; 3 (`look`) some rule is not within its band; 4 (`explain`) the journal knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+DEVNET_FOLDER = Path(".keeper")
+ATTENTION = 3
+UNKNOWN = 4
+
+cli = typer.Typer(
+    help="Hold DeFi positions to the rules their owners wrote on chain.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="keeper.toml; by default the one here, or the running devnet's."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@cli.command()
+def look(config: Config = None, as_json: Json = False) -> None:
+    """Show every watched position, its band and its verdict now; exit 3 if one needs attention."""
+    from keeper import app, show
+    from keeper.domain.verdicts import Kind
+    from keeper.settings import read_settings
+
+    block, looks = app.look(read_settings(_config(config)))
+    if as_json:
+        show.print_json(show.look_json(block, looks))
+    else:
+        show.print_looks(show.console(), block, looks)
+    if any(seen.verdict.kind is not Kind.WITHIN for seen in looks):
+        raise typer.Exit(ATTENTION)
+
+
+@cli.command()
+def run(
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all but sign and send.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run the keeper until it is stopped: take a turn at every new block."""
+    from keeper import app, show
+    from keeper.settings import read_settings
+    from keeper.turn import Turn
+
+    settings = read_settings(_config(config))
+    console = show.console()
+
+    def on_turn(turn: Turn) -> None:
+        if as_json:
+            show.print_json(show.turn_json(turn, dry_run))
+        else:
+            show.print_turn(console, turn, dry_run)
+
+    app.run(settings, dry_run, on_turn, lambda error: print(error, file=sys.stderr, flush=True))
+
+
+@cli.command()
+def explain(
+    owner: Annotated[str, typer.Argument(help="The owner's address.")],
+    block: Annotated[
+        int | None, typer.Option("--block", "-b", help="A block's number; the newest turn by default.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Tell why the keeper did, or did not, act for an owner at a block; exit 4 if it never looked."""
+    from keeper import app, show
+    from keeper.settings import read_settings
+
+    page = app.explain(read_settings(_config(config)), owner, block)
+    if page is None or not page.verdicts:
+        where = "" if block is None else f" at or before block {block}"
+        print(
+            f"journal: no verdict on {owner}{where}; is the owner in keeper.toml, and was the keeper running?",
+            file=sys.stderr,
+        )
+        raise typer.Exit(UNKNOWN)
+    if as_json:
+        show.print_json(show.page_json(page))
+    else:
+        show.print_page(show.console(), block, page)
+
+
+@cli.command()
+def devnet(
+    aave: Annotated[
+        Literal["3.0.2", "3.6"],
+        typer.Option(help="Aave's version: 3.0.2, or 3.6 (compiled once, about 40 s)."),
+    ] = "3.0.2",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8545,
+    fork_url: Annotated[str | None, typer.Option(help="Fork the chain behind this address instead.")] = None,
+    eth_price: Annotated[
+        float, typer.Option(help="The price of ETH to begin with, in USD.", min=0.01)
+    ] = 2000.0,
+    weth_is_token0: Annotated[
+        bool, typer.Option("--weth-is-token0", help="Order the pool's tokens the other way round.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a local chain with the real Aave V3 and Uniswap V3 on it until it is stopped."""
+    from keeper import show
+    from keeper.devnet import serve
+    from keeper.devnet.anvil import Anvil
+
+    def build(anvil: Anvil) -> dict[str, Any]:
+        if fork_url is not None:
+            return serve.build_on_fork(anvil, DEVNET_FOLDER)
+        return serve.build_world(anvil, aave, eth_price, weth_is_token0)
+
+    tell = show.print_json if as_json else partial(show.print_devnet, show.console())
+    serve.serve(DEVNET_FOLDER, port, build, fork_url, tell)
+
+
+@cli.command()
+def demo(
+    bars: Annotated[
+        Path | None, typer.Option(help="Hourly OHLC bars, CSV or Parquet; Black Thursday by default.")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="The first hour to play, such as 2020-03-12T00:00.")
+    ] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The last hour to play.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for demo.html and demo.json.")] = Path("build"),
+    as_json: Json = False,
+) -> None:
+    """Play a crash over two identical loans, one with a rule and a real keeper, one without."""
+    from keeper import demo as play
+    from keeper import show
+
+    console = show.console()
+    record = play.demo(bars, start, end, out, None if as_json else console)
+    play.write(record, out)
+    if as_json:
+        show.print_json(record.to_json())
+    else:
+        play.print_record(console, record, out)
+
+
+def _config(given: Path | None) -> Path:
+    if given is not None:
+        return given
+    here, devnets = Path("keeper.toml"), DEVNET_FOLDER / "keeper.toml"
+    return devnets if devnets.exists() and not here.exists() else here
+
+
+def main() -> NoReturn:
+    """The console script: errors are one sentence on standard error, and an exit code scripts can use."""
+    from keeper.domain.errors import KeeperError, Misconfigured
+
+    try:
+        cli()
+    except Misconfigured as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeeperError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

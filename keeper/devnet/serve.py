@@ -1,0 +1,126 @@
+"""The devnet as a person runs it: a chain in the foreground, and what other commands need to find it.
+
+It leaves two files in its folder: `devnet.json`, the manifest of contracts and accounts, and `keeper.toml`, with which
+`keeper look`, `run` and `explain` work at once. Both go when it stops.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from keeper.devnet.anvil import Anvil
+from keeper.devnet.founding import AaveVersion, deploy_thresholds, deploy_world, place_thresholds
+from keeper.devnet.world import ROLES, Amount, World
+from keeper.domain.errors import Blind, Misconfigured
+from keeper.domain.units import Address
+
+MANIFEST: Final = "devnet.json"
+CONFIG: Final = "keeper.toml"
+_LOAN_ETH: Final = 100
+_LOAN_HEALTH: Final = 1.5
+_KNOWN: Final = {
+    # Aave V3's PoolAddressesProvider and Uniswap V3's factory. Source: each protocol's published deployments.
+    1: ("0x2f39d218133AFaB8F2B819B1066c7E434Ad94E9e", "0x1F98431c8aD98523631AE4a59f267346ea31F984"),
+    42161: ("0xa97684ead0e402dC232d5A977953DF7ECBaB3CDb", "0x1F98431c8aD98523631AE4a59f267346ea31F984"),
+}
+
+
+def serve(
+    folder: Path,
+    port: int,
+    build: Callable[[Anvil], dict[str, Any]],
+    fork_url: str | None,
+    tell: Callable[[dict[str, Any]], None],
+) -> None:
+    """Run Anvil, `build` on it, write manifest and configuration into `folder`, `tell`, and wait for a signal."""
+    stopped = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stopped.set())
+    with Anvil(port=port, fork_url=fork_url) as anvil:
+        manifest = build(anvil)
+        files = {
+            folder / MANIFEST: json.dumps(manifest, indent=2) + "\n",
+            folder / CONFIG: config_text(manifest, [ROLES.owner, ROLES.twin]),
+        }
+        with _left(files):
+            tell(manifest)
+            while anvil.alive and not stopped.wait(0.5):
+                pass
+            if not anvil.alive:
+                raise Blind("devnet: Anvil ended by itself")
+
+
+@contextmanager
+def _left(files: dict[Path, str]) -> Iterator[None]:
+    """Files that stand for as long as the block runs; what they cover, such as a forked devnet's own, comes back."""
+    before = {path: path.read_bytes() if path.exists() else None for path in files}
+    try:
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        yield
+    finally:
+        for path, covered in before.items():
+            path.unlink(missing_ok=True)
+            if covered is not None:
+                path.write_bytes(covered)
+
+
+def build_world(anvil: Anvil, aave: AaveVersion, eth_price: Amount, weth_is_token0: bool) -> dict[str, Any]:
+    """The whole devnet's manifest, once it stands; its owner and twin each have a loan and no rule yet."""
+    world = deploy_world(anvil.url, aave=aave, eth_price=eth_price, weth_is_token0=weth_is_token0)
+    world = deploy_thresholds(world)
+    for borrower in (world.roles.owner, world.roles.twin):
+        world.open_loan(borrower, _LOAN_ETH, health=_LOAN_HEALTH)
+    manifest: dict[str, Any] = json.loads(world.to_json())
+    return manifest
+
+
+def build_on_fork(anvil: Anvil, folder: Path) -> dict[str, Any]:
+    """The manifest of a fork: the devnet's own, seen through the fork, or a known chain's with the contract placed on it."""
+    here = folder / MANIFEST
+    if here.exists():
+        world = World.read(here).through(anvil.url)
+        if anvil.node.ask("eth_getCode", world.thresholds, "latest") != "0x":
+            manifest: dict[str, Any] = json.loads(world.to_json())
+            return manifest
+    chain_id = int(anvil.node.ask("eth_chainId"), 16)
+    if chain_id not in _KNOWN:
+        raise Misconfigured(
+            f"devnet: no Aave V3 and Uniswap V3 are known on chain {chain_id}; deploy with scripts/deploy.py"
+        )
+    provider, factory = (Address(known) for known in _KNOWN[chain_id])
+    thresholds = place_thresholds(anvil.node, ROLES.deployer, provider, factory)
+    return {
+        "url": anvil.url,
+        "chain_id": chain_id,
+        "thresholds": thresholds,
+        "aave": {"addresses_provider": provider},
+        "uniswap": {"factory": factory},
+        "roles": asdict(ROLES),
+    }
+
+
+def config_text(manifest: dict[str, Any], owners: Sequence[Address], journal: str = "keeper.db") -> str:
+    """A `keeper.toml` that watches `owners` on the chain of a manifest."""
+    url: str = manifest["url"]
+    return f"""# Written by `keeper devnet`; the key is Anvil's public one: KEEPER_KEY=… keeper run
+[chain]
+id = {manifest["chain_id"]}
+url = "{url}"
+heads = "{url.replace("http", "ws", 1)}"
+
+[[watch]]
+thresholds = "{manifest["thresholds"]}"
+owners = [{", ".join(f'"{owner}"' for owner in owners)}]
+
+[journal]
+path = "{journal}"
+"""

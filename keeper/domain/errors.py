@@ -1,0 +1,58 @@
+"""Every error the keeper raises, drawn as a tree.
+
+An operator asks one question first: did anything leave this machine?
+
+* KeeperError
+  x Refused              nothing left this machine
+    + Misconfigured      keeper.toml, the chain, a contract or a key is not what was promised
+    + Blind              a question to the chain went unanswered
+      - NodeUnreachable  no answer, or none that could be read
+      - NodeRefused      the node answered with an error
+    + Unsafe             a guard or the rehearsal said no
+    + JournalBroken      what must be durable first could not be written
+  x Ambiguous            bytes left, and nobody knows yet what became of them
+"""
+
+from __future__ import annotations
+
+
+class KeeperError(Exception):
+    """Anything the keeper reports in one sentence, ``room: what happened``."""
+
+
+class Refused(KeeperError):
+    """Nothing left this machine."""
+
+
+class Misconfigured(Refused):
+    """The configuration, the chain, a contract or a key is not what was promised."""
+
+
+class Blind(Refused):
+    """A question to the chain went unanswered, so nothing may be decided on it."""
+
+
+class NodeUnreachable(Blind):
+    """The node gave no answer, or none that could be read."""
+
+
+class NodeRefused(Blind):
+    """The node answered with a JSON-RPC error."""
+
+    def __init__(self, message: str, code: int = 0, data: str = "") -> None:
+        super().__init__(f"node: {message}")
+        self.message = message
+        self.code = code
+        self.data = data
+
+
+class Unsafe(Refused):
+    """A guard or the rehearsal said no."""
+
+
+class JournalBroken(Refused):
+    """What must be durable first could not be written or read."""
+
+
+class Ambiguous(KeeperError):
+    """Bytes left this machine, and nobody knows yet what became of them."""

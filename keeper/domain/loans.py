@@ -1,0 +1,107 @@
+"""A loan, the rule its owner wrote for it, and what the keeper sees of both at one block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keeper.domain.blocks import Block
+from keeper.domain.units import Address
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RuleKey:
+    """Where a rule lives: the thresholds contract, its owner, and the owner's own number for it."""
+
+    thresholds: Address
+    owner: Address
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Health factors in basis points (10_000 is 1): act below the floor, land on the target; the ceiling is stored."""
+
+    floor_bps: int
+    target_bps: int
+    ceiling_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an action may cost, how large and how often it may be, until when, and by whom (`NOBODY`: by anyone).
+
+    `slippage_bps` of the value sold; `cooldown` in seconds; `max_step` in units of the debt asset; `expiry` in unix
+    seconds.
+    """
+
+    slippage_bps: int
+    cooldown: int
+    max_step: int
+    expiry: int
+    keeper: Address
+
+
+@dataclass(frozen=True, slots=True)
+class LoanRule:
+    """An owner's on-chain threshold for one loan: sell `collateral` to repay `debt`."""
+
+    collateral: Address
+    debt: Address
+    band: Band
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """An account as Aave values it: base currency (USD, 8 decimals), thresholds in bps, health in WAD."""
+
+    collateral_base: int
+    debt_base: int
+    threshold_bps: int
+    health: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One rule and its loan at one block; `rule` is None when none is set, `loan` None when Aave could not value it."""
+
+    key: RuleKey
+    rule: LoanRule | None
+    last_acted: int
+    loan: Loan | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """A Uniswap V3 pool: fee in millionths, `sqrt_price` Q64.96 of token1 per token0, liquidity in range."""
+
+    fee: int
+    sqrt_price: int
+    liquidity: int
+    collateral_is_token0: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoanMarket:
+    """What sizing one loan's action needs: oracle prices (8 decimals), token units, the sold asset's threshold.
+
+    `owed` is the account's variable debt in the rule's debt asset, in that asset's units.
+    """
+
+    collateral_price: int
+    debt_price: int
+    collateral_unit: int
+    debt_unit: int
+    collateral_threshold_bps: int
+    owed: int
+    pools: tuple[PoolState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a turn judges, read at one block; `price_ages` in seconds, None for a feed that tells no time."""
+
+    block: Block
+    sights: tuple[Sight, ...]
+    price_ages: Mapping[Address, int | None]

@@ -1,0 +1,1 @@
+"""The durable store: what was seen, judged, decided, signed and settled, written before anything leaves."""

@@ -1,0 +1,333 @@
+"""What the keeper saw, decided, signed and learned, durable before anything leaves the machine.
+
+Every write is one transaction, and on the disk when the method returns. A failure of the store is a `JournalBroken`
+with one sentence; the caller then sends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, inspect, select, update
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from keeper.domain.blocks import Block
+from keeper.domain.errors import JournalBroken, Misconfigured, Unsafe
+from keeper.domain.flights import Attempt, Flight, State, Step
+from keeper.domain.plans import Intent
+from keeper.domain.units import Address
+from keeper.domain.verdicts import Verdict
+from keeper.journal import rows
+from keeper.journal.sqlite import WriterLock, broken, connect, place_of
+from keeper.journal.tables import VERSION, about, attempt, intent, metadata, nonce, outcome, turn, verdict
+
+FORMAT = "threshold-keeper journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the journal holds of one owner at one turn.
+
+    `rivals` are the hashes of other blocks of the same number, seen before or after a reorganisation. `flights` were
+    decided in this turn; `open` were under way, decided earlier and not ended yet as this turn was written;
+    `later` is the owner's next flight after this turn.
+    """
+
+    block: Block
+    note: str
+    verdicts: tuple[Verdict, ...]
+    rivals: tuple[str, ...]
+    flights: tuple[Flight, ...]
+    open: tuple[Flight, ...]
+    later: Flight | None
+
+
+class Reader:
+    """A journal opened to be read, beside a keeper that may be writing it: `sqlite:///file`, or a plain path."""
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self._place = place_of(url)
+        self._connection = self._open()
+
+    def close(self) -> None:
+        """Give the file back."""
+        engine = self._connection.engine
+        self._connection.close()
+        engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def last_turn(self) -> Block | None:
+        """The block of the turn written last; None when there was none."""
+        with self._transaction() as db:
+            row = db.execute(select(turn).order_by(turn.c.id.desc()).limit(1)).mappings().first()
+        return rows.block_of_turn(row) if row else None
+
+    def flights(self, chain_id: int | None = None, sender: Address | None = None) -> tuple[Flight, ...]:
+        """All that have not ended, in the order of their nonces."""
+        wanted: list[ColumnElement[bool]] = [
+            intent.c.state.in_([state.value for state in State if not state.ended])
+        ]
+        if chain_id is not None:
+            wanted.append(intent.c.chain == chain_id)
+        if sender is not None:
+            wanted.append(intent.c.sender == sender)
+        with self._transaction() as db:
+            found = _flights(db, *wanted)
+        return tuple(sorted(found, key=lambda flight: (flight.chain_id, flight.sender, flight.nonce)))
+
+    def actions(self, owner: Address | None = None) -> tuple[Flight, ...]:
+        """Every intent ever opened, oldest first, with plan, rehearsal, attempts and receipt."""
+        with self._transaction() as db:
+            return _flights(db) if owner is None else _flights(db, intent.c.owner == owner)
+
+    def story(self, intent_id: str) -> tuple[Step, ...]:
+        """Everywhere one flight has stood, and why."""
+        query = select(outcome).where(outcome.c.intent == intent_id).order_by(outcome.c.n)
+        with self._transaction() as db:
+            return tuple(rows.step_of(row) for row in db.execute(query).mappings())
+
+    def verdicts(self, owner: Address, block: int | None = None) -> Page | None:
+        """What was judged of `owner` in the newest turn at or before `block`, and what came of it; None when no turn is
+        that old. Of two blocks of one number, the one seen last.
+        """
+        query = select(turn).order_by(turn.c.number.desc(), turn.c.id.desc()).limit(1)
+        if block is not None:
+            query = query.where(turn.c.number <= block)
+        with self._transaction() as db:
+            row = db.execute(query).mappings().first()
+            return _page(db, owner, row) if row else None
+
+    def top_nonce(self, chain_id: int, sender: Address) -> int | None:
+        """The highest nonce held by an intent; None when none is."""
+        query = select(func.max(nonce.c.number)).where(nonce.c.chain == chain_id, nonce.c.sender == sender)
+        with self._transaction() as db:
+            top: int | None = db.execute(query).scalar()
+        return top
+
+    def chain(self) -> tuple[int, str] | None:
+        """The chain id and genesis hash this journal belongs to; None before a keeper has used it."""
+        with self._transaction() as db:
+            return _chain(db)
+
+    def _open(self) -> Connection:
+        connection = connect(self._place, writing=False)
+        try:
+            with self._guarded(), connection.begin():
+                if not self._founded(connection):
+                    raise JournalBroken(f"journal: {self._place} is empty: no keeper has opened it yet")
+        except JournalBroken:
+            connection.close()
+            raise
+        return connection
+
+    def _founded(self, connection: Connection) -> bool:
+        """Whether the tables are there; `JournalBroken` when they are not this keeper's."""
+        present = inspect(connection).get_table_names()
+        if not present:
+            return False
+        held = dict(_facts(connection)) if about.name in present else {}
+        if held.get("format") != FORMAT:
+            raise JournalBroken(f"journal: {self._place} is not a keeper's journal")
+        version = int(held["version"])
+        if version != VERSION:
+            writer = "a newer" if version > VERSION else "an older"
+            raise JournalBroken(
+                f"journal: {self._place} was written by {writer} keeper (its tables are version {version}, "
+                f"these are {VERSION})"
+            )
+        return True
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._guarded(), self._connection.begin():
+            yield self._connection
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise broken(self._place, error) from error
+
+
+class Journal(Reader):
+    """A journal opened to be written, by this process alone until it is closed or ends."""
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self._lock = WriterLock(place_of(url))
+        try:
+            super().__init__(url)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @staticmethod
+    def reader(url: str | os.PathLike[str]) -> Reader:
+        """The same journal for reading only, while another process may write it."""
+        return Reader(url)
+
+    def close(self) -> None:
+        """Give the file back and let another keeper write it."""
+        super().close()
+        self._lock.release()
+
+    def bind(self, chain_id: int, genesis: str) -> None:
+        """Tie the journal to one chain for good; `Misconfigured` when it belongs to another."""
+        with self._transaction() as db:
+            held = _chain(db)
+            if held is None:
+                facts = [{"name": "chain", "value": str(chain_id)}, {"name": "genesis", "value": genesis}]
+                db.execute(insert(about), facts)
+                return
+        if held != (chain_id, genesis):
+            raise Misconfigured(
+                f"journal: {self._place} belongs to chain {held[0]} that began with {held[1]}, and the node is on "
+                f"chain {chain_id} that began with {genesis}; name another file"
+            )
+
+    def write_turn(self, block: Block, verdicts: Sequence[Verdict], note: str = "") -> bool:
+        """A turn and all its verdicts; False, and nothing changed, when the block's hash was written before."""
+        with self._transaction() as db:
+            if db.execute(select(turn.c.id).where(turn.c.hash == block.hash)).first() is not None:
+                return False
+            written = db.execute(insert(turn), rows.turn_row(block, note)).inserted_primary_key
+            assert written is not None
+            if verdicts:
+                db.execute(insert(verdict), [rows.verdict_row(written[0], each) for each in verdicts])
+        return True
+
+    def open_intent(self, planned: Intent, chain_id: int, sender: Address, number: int) -> Flight:
+        """Take the nonce for the intent; `Unsafe` when either is taken already."""
+        why = f"journal: nonce {number} is taken for it"
+        step = Step(planned.decided_block, State.NONCE_BOUND, why, None)
+        taken = Unsafe(f"journal: intent {planned.id} or nonce {number} of {sender} is already taken")
+        with self._transaction() as db:
+            opened = db.execute(select(func.coalesce(func.max(intent.c.opened), 0))).scalar_one() + 1
+            try:
+                db.execute(insert(intent), rows.intent_row(planned, chain_id, sender, number, opened))
+                held = {"chain": chain_id, "sender": sender, "number": number, "intent": planned.id}
+                db.execute(insert(nonce), held)
+            except IntegrityError as error:
+                raise taken from error
+            db.execute(insert(outcome), rows.step_row(planned.id, 1, step))
+        return Flight(planned, chain_id, sender, number, State.NONCE_BOUND, why)
+
+    def add_attempt(self, intent_id: str, signed: Attempt) -> None:
+        """Keep signed bytes, which may be broadcast once this has returned."""
+        with self._transaction() as db:
+            n = _next_n(db, attempt, intent_id)
+            db.execute(insert(attempt), rows.attempt_row(intent_id, n, signed))
+            if n == 1:
+                why = f"send: signed as {signed.hash}"
+                _step(db, intent_id, Step(signed.block, State.SIGNED, why, None))
+
+    def record(self, intent_id: str, step: Step, sent_block: int | None = None) -> None:
+        """Where a flight stands now. An abandoned one gives its nonce back in the same transaction."""
+        with self._transaction() as db:
+            _step(db, intent_id, step)
+            if sent_block is not None:
+                db.execute(update(intent).where(intent.c.id == intent_id).values(sent_block=sent_block))
+            if step.state is State.ABANDONED:
+                db.execute(delete(nonce).where(nonce.c.intent == intent_id))
+
+    def prune(self, before: int) -> int:
+        """Forget the turns below block `before` in which nothing was decided; how many those were."""
+        old = select(turn.c.id).where(
+            turn.c.number < before, turn.c.hash.not_in(select(intent.c.decided_hash))
+        )
+        with self._transaction() as db:
+            db.execute(delete(verdict).where(verdict.c.turn.in_(old)))
+            return db.execute(delete(turn).where(turn.c.id.in_(old))).rowcount
+
+    def _open(self) -> Connection:
+        connection = connect(self._place, writing=True)
+        try:
+            with self._guarded(), connection.begin():
+                if not self._founded(connection):
+                    metadata.create_all(connection)
+                    facts = [{"name": "format", "value": FORMAT}, {"name": "version", "value": str(VERSION)}]
+                    connection.execute(insert(about), facts)
+                # A file that may only be read opens without a word: one write tells.
+                connection.execute(update(about).where(about.c.name == "version").values(value=str(VERSION)))
+        except JournalBroken:
+            connection.close()
+            raise
+        return connection
+
+
+def _facts(db: Connection) -> list[tuple[str, str]]:
+    return [(row.name, row.value) for row in db.execute(select(about))]
+
+
+def _chain(db: Connection) -> tuple[int, str] | None:
+    held = dict(_facts(db))
+    return (int(held["chain"]), held["genesis"]) if "chain" in held else None
+
+
+def _step(db: Connection, intent_id: str, step: Step) -> None:
+    db.execute(insert(outcome), rows.step_row(intent_id, _next_n(db, outcome, intent_id), step))
+    db.execute(update(intent).where(intent.c.id == intent_id).values(state=step.state.value))
+
+
+def _next_n(db: Connection, table: Any, intent_id: str) -> int:
+    top: int = db.execute(
+        select(func.coalesce(func.max(table.c.n), 0)).where(table.c.intent == intent_id)
+    ).scalar_one()
+    return top + 1
+
+
+def _flights(db: Connection, *wanted: ColumnElement[bool]) -> tuple[Flight, ...]:
+    found = db.execute(select(intent).where(*wanted).order_by(intent.c.opened)).mappings().all()
+    if not found:
+        return ()
+    signed: dict[str, list[Attempt]] = {row["id"]: [] for row in found}
+    last: dict[str, Step] = {}
+    query = select(attempt).join(intent).where(*wanted).order_by(attempt.c.n)
+    for row in db.execute(query).mappings():
+        signed[row["intent"]].append(rows.attempt_of(row))
+    query = select(outcome).join(intent).where(*wanted).order_by(outcome.c.n)
+    for row in db.execute(query).mappings():
+        last[row["intent"]] = rows.step_of(row)
+    return tuple(rows.flight_of(row, tuple(signed[row["id"]]), last[row["id"]]) for row in found)
+
+
+def _page(db: Connection, owner: Address, row: RowMapping) -> Page:
+    block = rows.block_of_turn(row)
+    judged = select(verdict).where(verdict.c.turn == row["id"], verdict.c.owner == owner)
+    found = sorted(
+        (rows.verdict_of(each) for each in db.execute(judged).mappings()), key=lambda each: each.key
+    )
+    others = (
+        select(turn.c.hash).where(turn.c.number == block.number, turn.c.id != row["id"]).order_by(turn.c.id)
+    )
+    mine = intent.c.owner == owner
+    after = (
+        select(func.min(intent.c.opened)).where(mine, intent.c.decided_block > block.number).scalar_subquery()
+    )
+    later = _flights(db, intent.c.opened == after)
+    earlier = _flights(db, mine, intent.c.decided_block < block.number, _under_way_at(block.number))
+    return Page(
+        block=block,
+        note=row["note"],
+        verdicts=tuple(found),
+        rivals=tuple(db.execute(others).scalars()),
+        flights=_flights(db, mine, intent.c.decided_hash == block.hash),
+        open=earlier,
+        later=later[0] if later else None,
+    )
+
+
+def _under_way_at(number: int) -> ColumnElement[bool]:
+    ended = [state.value for state in State if state.ended]
+    over = select(outcome.c.intent).where(outcome.c.state.in_(ended), outcome.c.at_block <= number)
+    return intent.c.id.not_in(over)

@@ -1,0 +1,171 @@
+"""Between the journal's rows and the keeper's nouns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import RowMapping
+
+from keeper.domain.blocks import Block
+from keeper.domain.flights import Attempt, Fees, Flight, Log, Purpose, Receipt, State, Step
+from keeper.domain.loans import RuleKey
+from keeper.domain.plans import Call, Intent, Plan, Rehearsal
+from keeper.domain.units import Address
+from keeper.domain.verdicts import Kind, Verdict
+
+
+def turn_row(block: Block, note: str) -> dict[str, Any]:
+    """A turn, without its verdicts."""
+    return {
+        "number": block.number,
+        "hash": block.hash,
+        "parent": block.parent,
+        "timestamp": block.timestamp,
+        "base_fee": block.base_fee,
+        "note": note,
+    }
+
+
+def block_of_turn(row: RowMapping) -> Block:
+    """The block a turn was pinned to."""
+    return Block(row["number"], row["hash"], row["parent"], row["timestamp"], row["base_fee"])
+
+
+def verdict_row(turn: int, verdict: Verdict) -> dict[str, Any]:
+    """A verdict of the turn with this id."""
+    key = verdict.key
+    return {
+        "turn": turn,
+        "owner": key.owner,
+        "thresholds": key.thresholds,
+        "rule": key.id,
+        "kind": int(verdict.kind),
+        "health": verdict.health,
+        "why": verdict.why,
+    }
+
+
+def verdict_of(row: RowMapping) -> Verdict:
+    """The verdict in a row."""
+    return Verdict(_key(row), Kind(row["kind"]), row["why"], row["health"])
+
+
+def intent_row(intent: Intent, chain_id: int, sender: Address, nonce: int, opened: int) -> dict[str, Any]:
+    """An intent that has just been given its nonce."""
+    plan, rehearsal = intent.plan, intent.rehearsal
+    return {
+        "id": intent.id,
+        "opened": opened,
+        "chain": chain_id,
+        "sender": sender,
+        "number": nonce,
+        "state": State.NONCE_BOUND.value,
+        "owner": plan.key.owner,
+        "thresholds": plan.key.thresholds,
+        "rule": plan.key.id,
+        "repay": plan.repay,
+        "sell": plan.sell,
+        "fee": plan.fee,
+        "health": plan.health,
+        "to": intent.call.to,
+        "data": intent.call.data,
+        "rehearsed_sold": rehearsal.sold,
+        "rehearsed_health": rehearsal.health,
+        "rehearsed_gas": rehearsal.gas,
+        "gas_limit": intent.gas_limit,
+        "decided_block": intent.decided_block,
+        "decided_hash": intent.decided_hash,
+        "deadline": intent.deadline,
+        "why": intent.why,
+    }
+
+
+def intent_of(row: RowMapping) -> Intent:
+    """The intent in a row."""
+    return Intent(
+        id=row["id"],
+        plan=Plan(_key(row), row["repay"], row["sell"], row["fee"], row["health"]),
+        call=Call(Address(row["to"]), bytes(row["data"])),
+        rehearsal=Rehearsal(row["rehearsed_sold"], row["rehearsed_health"], row["rehearsed_gas"]),
+        gas_limit=row["gas_limit"],
+        decided_block=row["decided_block"],
+        decided_hash=row["decided_hash"],
+        deadline=row["deadline"],
+        why=row["why"],
+    )
+
+
+def flight_of(row: RowMapping, attempts: tuple[Attempt, ...], last: Step) -> Flight:
+    """A flight from its intent's row, its attempts and the last line of its story."""
+    return Flight(
+        intent=intent_of(row),
+        chain_id=row["chain"],
+        sender=Address(row["sender"]),
+        nonce=row["number"],
+        state=State(row["state"]),
+        why=last.why,
+        attempts=attempts,
+        sent_block=row["sent_block"],
+        receipt=last.receipt,
+    )
+
+
+def attempt_row(intent_id: str, n: int, attempt: Attempt) -> dict[str, Any]:
+    """The n-th attempt of an intent."""
+    return {
+        "intent": intent_id,
+        "n": n,
+        "hash": attempt.hash,
+        "raw": attempt.raw,
+        "max_fee": attempt.fees.max_fee,
+        "tip": attempt.fees.tip,
+        "purpose": attempt.purpose.value,
+        "block": attempt.block,
+    }
+
+
+def attempt_of(row: RowMapping) -> Attempt:
+    """The attempt in a row."""
+    fees = Fees(row["max_fee"], row["tip"])
+    return Attempt(row["hash"], bytes(row["raw"]), fees, Purpose(row["purpose"]), row["block"])
+
+
+def step_row(intent_id: str, n: int, step: Step) -> dict[str, Any]:
+    """The n-th line of a flight's story."""
+    row = {"intent": intent_id, "n": n, "at_block": step.block, "state": step.state.value, "why": step.why}
+    receipt = step.receipt
+    if receipt is None:
+        return row
+    logs = [[log.address, log.topics, log.data] for log in receipt.logs]
+    return row | {
+        "hash": receipt.hash,
+        "block": receipt.block,
+        "block_hash": receipt.block_hash,
+        "succeeded": int(receipt.succeeded),
+        "gas_used": receipt.gas_used,
+        "gas_price": receipt.gas_price,
+        "logs": orjson.dumps(logs).decode(),
+    }
+
+
+def step_of(row: RowMapping) -> Step:
+    """The line in a row."""
+    receipt = None
+    if row["hash"] is not None:
+        receipt = Receipt(
+            hash=row["hash"],
+            block=row["block"],
+            block_hash=row["block_hash"],
+            succeeded=bool(row["succeeded"]),
+            gas_used=row["gas_used"],
+            gas_price=row["gas_price"],
+            logs=tuple(
+                Log(address, tuple(topics), data) for address, topics, data in orjson.loads(row["logs"])
+            ),
+        )
+    return Step(row["at_block"], State(row["state"]), row["why"], receipt)
+
+
+def _key(row: RowMapping) -> RuleKey:
+    return RuleKey(Address(row["thresholds"]), Address(row["owner"]), row["rule"])

@@ -1,0 +1,1 @@
+"""One judgement per rule kind: pure functions over numbers."""

@@ -1,0 +1,81 @@
+"""Whether a loan's health has left the band its owner wrote, in integers and without I/O.
+
+The contract's `check` asks the same questions in the same order (`tests/judge` holds the two equal); what only the
+chain can know of a breached loan (allowances, paused reserves, pool depth) is `check`'s to add.
+Source: contracts/LoanThresholds.vy `check`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keeper.domain.loans import Sight
+from keeper.domain.units import HEALTH_WAD_PER_BPS
+from keeper.domain.verdicts import Kind, Verdict
+
+NO_RULE: Final = 0
+EXPIRED: Final = 1
+UNREADABLE: Final = 2
+NO_LOAN: Final = 3
+HEALTHY: Final = 4
+COOLING: Final = 5
+LOW: Final = 6
+
+REASONS: Final[tuple[tuple[Kind, str], ...]] = (
+    (Kind.BARRED, "rule: none is set"),
+    (Kind.BARRED, "rule: expired"),
+    (Kind.BLIND, "oracle: Aave cannot value the account"),
+    (Kind.WITHIN, "loan: no debt"),
+    (Kind.WITHIN, "health: at or above the floor"),
+    (Kind.BARRED, "rule: cooling down"),
+    (Kind.BREACHED, "health: below the floor"),
+)
+"""Verdict and sentence of each code, worded as the contract words them."""
+
+
+def health_code(
+    now: int,
+    has_rule: bool,
+    expiry: int,
+    last_acted: int,
+    cooldown: int,
+    floor_bps: int,
+    readable: bool,
+    debt_base: int,
+    health: int,
+) -> int:
+    """The index into `REASONS`; numbers in, number out, so that it compiles over columns unchanged.
+
+    `health` in WAD, `now` in unix seconds of the block judged.
+    """
+    if not has_rule:
+        return NO_RULE
+    if now > expiry:
+        return EXPIRED
+    if not readable:
+        return UNREADABLE
+    if debt_base == 0:
+        return NO_LOAN
+    if health >= floor_bps * HEALTH_WAD_PER_BPS:
+        return HEALTHY
+    if now < last_acted + cooldown:
+        return COOLING
+    return LOW
+
+
+def judge(sight: Sight, now: int) -> Verdict:
+    """The verdict on one rule at the block whose time is `now`."""
+    rule, loan = sight.rule, sight.loan
+    code = health_code(
+        now,
+        rule is not None,
+        rule.limits.expiry if rule else 0,
+        sight.last_acted,
+        rule.limits.cooldown if rule else 0,
+        rule.band.floor_bps if rule else 0,
+        loan is not None,
+        loan.debt_base if loan else 0,
+        loan.health if loan else 0,
+    )
+    kind, why = REASONS[code]
+    return Verdict(sight.key, kind, why, loan.health if loan else 0)

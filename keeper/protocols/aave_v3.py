@@ -1,0 +1,46 @@
+"""Aave V3 (3.0 to 3.6): what to ask the pool, its oracle and its tokens.
+
+Source: aave-v3-core `IPool`, `IPoolAddressesProvider`, `IAaveOracle`, `ReserveConfiguration`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.units import Address
+from keeper.protocols.methods import Method, address
+
+_RESERVE: Final = "(uint256,uint128,uint128,uint128,uint128,uint128,uint40,uint16,address,address,address,address,uint128,uint128,uint128)"
+ADDRESSES_PROVIDER: Final = Method("ADDRESSES_PROVIDER", (), ("address",))
+GET_PRICE_ORACLE: Final = Method("getPriceOracle", (), ("address",))
+GET_POOL: Final = Method("getPool", (), ("address",))
+GET_USER_ACCOUNT_DATA: Final = Method("getUserAccountData", ("address",), ("uint256",) * 6)
+GET_RESERVE_DATA: Final = Method("getReserveData", ("address",), (_RESERVE,))
+GET_ASSET_PRICE: Final = Method("getAssetPrice", ("address",), ("uint256",))
+GET_SOURCE: Final = Method("getSourceOfAsset", ("address",), ("address",))
+BALANCE_OF: Final = Method("balanceOf", ("address",), ("uint256",))
+LATEST_ROUND: Final = Method("latestRoundData", (), ("uint80", "int256", "uint256", "uint256", "uint80"))
+SYMBOL: Final = Method("symbol", (), ("string",))
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """A reserve's own parameters and tokens; threshold in bps."""
+
+    threshold_bps: int
+    unit: int
+    a_token: Address
+    variable_debt: Address
+
+
+def read_reserve(returned: bytes) -> Reserve:
+    """A reserve from what `getReserveData` returned."""
+    (reserve,) = GET_RESERVE_DATA.read(returned)
+    bits = reserve[0]
+    return Reserve(
+        threshold_bps=bits >> 16 & 0xFFFF,
+        unit=10 ** (bits >> 48 & 0xFF),
+        a_token=address(reserve[8]),
+        variable_debt=address(reserve[10]),
+    )

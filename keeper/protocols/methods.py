@@ -1,0 +1,59 @@
+"""Solidity functions as values: arguments to calldata, return data to tuples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from keeper.domain.errors import Blind
+from keeper.domain.units import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One function by its name and canonical ABI types."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    selector: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "selector", keccak(text=self.signature)[:4])
+
+    @property
+    def signature(self) -> str:
+        """The canonical text whose hash selects the function, `transfer(address,uint256)`."""
+        return f"{self.name}({','.join(self.inputs)})"
+
+    def call(self, *arguments: Any) -> bytes:
+        """The calldata."""
+        return self.selector + encode(self.inputs, arguments)
+
+    def read(self, returned: bytes) -> tuple[Any, ...]:
+        """The return values; `Blind` when the bytes are not what the function returns."""
+        try:
+            return decode(self.outputs, returned)
+        except (DecodingError, OverflowError) as error:
+            raise Blind(f"chain: {self.name} returned {len(returned)} bytes that cannot be read") from error
+
+
+def address(text: str) -> Address:
+    """Any spelling of an address, checksummed."""
+    return Address(to_checksum_address(text))
+
+
+def revert_reason(data: str) -> str:
+    """The sentence in a revert's data; Aave's and other custom errors are told by their selector."""
+    raw = bytes.fromhex(data.removeprefix("0x"))
+    if raw[:4] == bytes.fromhex("08c379a0"):
+        try:
+            return str(decode(("string",), raw[4:])[0])
+        except (DecodingError, OverflowError, UnicodeDecodeError):
+            return "an unreadable reason"
+    return f"error 0x{raw[:4].hex()}" if raw else "no reason given"

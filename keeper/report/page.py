@@ -1,0 +1,6 @@
+"""page"""
+from __future__ import annotations
+from pathlib import Path
+from keeper.report.record import Record
+def require_plotly() -> None: ...
+def write_html(record: Record, path: Path) -> None: ...

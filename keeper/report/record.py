@@ -1,0 +1,223 @@
+"""What happened in a demo, measured and ready to be told.
+
+Amounts are US dollars by Aave's oracle unless a field says otherwise; times are unix seconds of the bars' own clock;
+health is Aave's health factor as a float, None for an account that owes nothing.
+
+Conventions: equity is collateral minus debt. An act's `fee` is the pool's fee on the amount sold; its `slippage` is all
+other value the swap lost by the oracle, price impact and the pool's distance from the oracle together; its `gas` is gas
+used x price paid x ETH price. Fee and slippage have left the loan's equity; gas is paid from the keeper's own account.
+A liquidation's `penalty` is what the account's equity fell by in the block that held it, in which no price moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an act cost."""
+
+    fee: float
+    slippage: float
+    gas: float
+
+    @property
+    def total(self) -> float:
+        """All three."""
+        return self.fee + self.slippage + self.gas
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One deleverage the keeper carried out: `repaid` in USDC, `sold` in ETH, `price` the oracle's of ETH."""
+
+    block: int
+    time: int
+    price: float
+    repaid: float
+    sold: float
+    health_before: float
+    health_after: float
+    cost: Cost
+    why: str
+    tx: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seizure:
+    """One liquidation: `repaid` in USDC and `seized` in ETH as Aave's event says them (its own cut not included)."""
+
+    guarded: bool
+    block: int
+    time: int
+    price: float
+    repaid: float
+    seized: float
+    penalty: float
+    tx: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One line of the journal: the verdict on a block, why, and what was done about it, if anything."""
+
+    block: int
+    time: int
+    verdict: str
+    health: str
+    why: str
+    done: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One bar as it was played: the price at its end and its lowest, each loan at its last block and at its lowest."""
+
+    time: int
+    price: float
+    price_low: float
+    guarded_health: float | None
+    guarded_low: float | None
+    guarded_equity: float
+    twin_health: float | None
+    twin_low: float | None
+    twin_equity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two loans over the whole play; `min_health` of every block mined."""
+
+    liquidations: int
+    min_health: float | None
+    equity_start: float
+    equity_end: float
+    penalty: float
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The loan both began with and the rule one of them wrote; `max_step` in USDC, `cooldown` in seconds."""
+
+    collateral_eth: float
+    debt_usdc: float
+    health_start: float
+    floor: float
+    target: float
+    slippage_bps: int
+    cooldown: int
+    max_step: float
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A whole play. `turns` counts the keeper's, `late` the blocks that had to go on without one."""
+
+    title: str
+    sources: tuple[str, ...]
+    terms: Terms
+    hours: tuple[Hour, ...]
+    acts: tuple[Act, ...]
+    seizures: tuple[Seizure, ...]
+    reasons: tuple[Reason, ...]
+    guarded: Side
+    twin: Side
+    failed: int
+    failed_gas: float
+    turns: int
+    late: int
+    blocks: int
+    wall_s: float
+
+    @property
+    def cost(self) -> Cost:
+        """What all acts cost together, gas of failed ones included."""
+        return Cost(
+            fee=sum(act.cost.fee for act in self.acts),
+            slippage=sum(act.cost.slippage for act in self.acts),
+            gas=sum(act.cost.gas for act in self.acts) + self.failed_gas,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures scripts rely on."""
+        cost = self.cost
+        return {
+            "guarded": {
+                "liquidations": self.guarded.liquidations,
+                "min_health": self.guarded.min_health,
+                "actions": [_act_json(act) for act in self.acts],
+                "equity_start": self.guarded.equity_start,
+                "equity_end": self.guarded.equity_end,
+                "cost": {"gas": cost.gas, "fee": cost.fee, "slippage": cost.slippage},
+            },
+            "twin": {
+                "liquidations": self.twin.liquidations,
+                "min_health": self.twin.min_health,
+                "equity_end": self.twin.equity_end,
+            },
+            "blocks": self.blocks,
+            "wall_s": self.wall_s,
+        }
+
+
+def _act_json(act: Act) -> dict[str, Any]:
+    return {
+        "block": act.block,
+        "time": clock_text(act.time, "%Y-%m-%dT%H:%M:%SZ"),
+        "repaid": act.repaid,
+        "sold": act.sold,
+        "health_before": act.health_before,
+        "health_after": act.health_after,
+        "cost": {"gas": act.cost.gas, "fee": act.cost.fee, "slippage": act.cost.slippage},
+        "why": act.why,
+        "tx": act.tx,
+    }
+
+
+# How numbers are written for people
+
+
+def clock_text(seconds: int, form: str = "%d %b %H:%M") -> str:
+    """A moment, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(form)
+
+
+def usd_text(amount: float, places: int = 2) -> str:
+    """Dollars: `$1,234.50`, `−$3.10`."""
+    sign = "−" if round(amount, places) < 0 else ""
+    return f"{sign}${abs(amount):,.{places}f}"
+
+
+def health_text(health: float | None) -> str:
+    """A health factor, rounded down so that 0.9999 never reads as 1; `no debt` where none is owed."""
+    return "no debt" if health is None else f"{int(health * 1000) / 1000:.3f}"
+
+
+def count_text(count: int, noun: str) -> str:
+    """`no liquidation`, `1 liquidation`, `3 liquidations`."""
+    return f"no {noun}" if count == 0 else f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def verdict_on_both(record: Record) -> str:
+    """The whole play in two or three sentences, true whichever way it went."""
+    guarded, twin, cost = record.guarded, record.twin, record.cost
+    ahead = guarded.equity_end - cost.gas - twin.equity_end
+    first = (
+        f"The guarded loan saw {count_text(guarded.liquidations, 'liquidation')} "
+        f"and its health never read below {health_text(guarded.min_health)}"
+    )
+    second = (
+        f"its twin saw {count_text(twin.liquidations, 'liquidation')}"
+        + (f", which cost it {usd_text(twin.penalty)}" if twin.liquidations else "")
+        + f", and fell as low as {health_text(twin.min_health)}"
+    )
+    acts = f"The keeper acted {len(record.acts)} time{'' if len(record.acts) == 1 else 's'}" if record.acts else "The keeper had nothing to do"
+    third = f"{acts}, for {usd_text(cost.total)} in fees, slippage and gas" if record.acts else acts
+    more = "more" if ahead >= 0 else "less"
+    return (
+        f"{first}; {second}. {third}. With gas paid, the guarded loan's owner ended with {usd_text(abs(ahead))} {more} "
+        "equity than the twin."
+    )

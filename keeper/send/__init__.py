@@ -1,0 +1,1 @@
+"""How the keeper sends: fees, signatures, and the one nonce in flight."""

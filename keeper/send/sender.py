@@ -1,0 +1,291 @@
+"""The transaction sender: one key, one nonce in flight, nothing broadcast that is not in the journal first.
+
+The journal is the only memory: every call reads it, so that a keeper which was killed goes on as if it had only
+paused. What to do about a flight is decided in `flight.py`; here it is looked up, done and written down.
+
+Assumes: this key sends for this journal alone. Use elsewhere is noticed, and raises an alarm, but cannot be prevented.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keeper.chain.node import Node
+from keeper.domain.blocks import Block
+from keeper.domain.errors import (
+    Ambiguous,
+    JournalBroken,
+    KeeperError,
+    Misconfigured,
+    NodeRefused,
+    NodeUnreachable,
+    Unsafe,
+)
+from keeper.domain.flights import Attempt, Change, Fees, Flight, Purpose, Receipt, State, Step
+from keeper.domain.plans import Call, Intent
+from keeper.domain.units import Address
+from keeper.journal.journal import Journal
+from keeper.send.answers import Answer, Meaning, read_refusal
+from keeper.send.failpoints import Name, reach
+from keeper.send.fees import SendLimits, first_fees
+from keeper.send.flight import Action, Finish, Include, Replace, Resend, Wait, next_action
+from keeper.send.look import Look
+from keeper.send.signers import Signer, Transaction, check_signed
+
+TRANSFER_GAS = 21_000
+"""What a transfer of nothing to oneself costs."""
+
+
+class Sender:
+    """Sends for one key on one chain; every method may raise `JournalBroken`, and `Blind` when the node is silent."""
+
+    def __init__(
+        self, node: Node, journal: Journal, signer: Signer, chain_id: int, limits: SendLimits
+    ) -> None:
+        self._node = node
+        self._journal = journal
+        self._signer = signer
+        self._chain_id = chain_id
+        self._limits = limits
+        self._look = Look(node, signer.address, limits.final_depth)
+
+    @property
+    def address(self) -> Address:
+        """The account that sends and pays."""
+        return self._signer.address
+
+    def recover(self, head: Block) -> tuple[Change, ...]:
+        """Reconcile journal and chain once, before anything else is asked of this object; what that changed.
+
+        `Misconfigured` when node, journal and key do not belong together.
+        """
+        chain_id = self._look.chain_id()
+        if chain_id != self._chain_id:
+            raise Misconfigured(f"send: the node is on chain {chain_id}, not on chain {self._chain_id}")
+        self._journal.bind(self._chain_id, self._node.block(0).hash)
+        for flight in self._journal.flights():
+            if flight.sender != self._signer.address:
+                raise Misconfigured(
+                    f"send: the journal holds nonce {flight.nonce} of {flight.sender}, which is {flight.state} and not "
+                    f"over, and the key given is {self._signer.address}'s; run with the other key until it is"
+                )
+        return self._advance(head, restarted=True)
+
+    def follow(self, head: Block) -> tuple[Change, ...]:
+        """Look at every flight not ended, do what is due about it, and say what changed; once per turn."""
+        return self._advance(head, restarted=False)
+
+    def busy(self) -> Flight | None:
+        """The flight that awaits inclusion, behind which no other nonce may be taken."""
+        return next((flight for flight in self._flights() if flight.state.awaiting), None)
+
+    def waiting(self, at: Block) -> Flight | None:
+        """The flight whose effect the state of `at` cannot show yet: not mined, or mined in a later block."""
+        for flight in self._flights():
+            if flight.state.awaiting or (flight.receipt is not None and flight.receipt.block > at.number):
+                return flight
+        return None
+
+    def launch(self, intent: Intent, head: Block) -> Flight:
+        """Journal, sign, journal, broadcast once; the flight as it then stands.
+
+        A `Refused` means that nothing left this machine; an intent opened by then is abandoned, at the latest by the
+        next `follow`. Whatever goes wrong once bytes may be out is in the flight's state and reason, except that the
+        journal itself failed: that is `Ambiguous`.
+        """
+        waiting = self.busy()
+        if waiting is not None:
+            raise Unsafe(f"send: nonce {waiting.nonce} awaits inclusion, and one is in flight at a time")
+        fees = first_fees(head.base_fee, self._limits)
+        nonce = self._next_nonce(intent.gas_limit * fees.max_fee)
+        flight = self._journal.open_intent(intent, self._chain_id, self._signer.address, nonce)
+        reach("after_intent")
+        try:
+            attempt = self._sign(flight, Purpose.ACT, fees, head)
+        except Exception as error:
+            why = f"send: not signed ({type(error).__name__}), so its nonce is given back"
+            self._journal.record(intent.id, Step(head.number, State.ABANDONED, why, None))
+            raise
+        reach("after_sign")
+        self._journal.add_attempt(intent.id, attempt)
+        reach("after_attempt")
+        answer = self._doubted(self._broadcast(attempt), attempt)
+        reach("after_send")
+        state = State.ABANDONED if answer.meaning is Meaning.REFUSED else State.BROADCAST
+        flight = replace(flight, attempts=(attempt,))
+        flight = self._write(flight, state, _told(answer), head, sent_block=head.number, left=True)
+        reach("after_broadcast")
+        return flight
+
+    def _flights(self) -> tuple[Flight, ...]:
+        return self._journal.flights(self._chain_id, self._signer.address)
+
+    def _next_nonce(self, cost: int) -> int:
+        """One more than the highest held, or the chain's count where nothing is; `Unsafe` when they contradict."""
+        address = self._signer.address
+        latest, pending, balance = self._look.account()
+        if balance < cost:
+            raise Unsafe(f"send: {address} holds {balance} wei, and the gas may cost {cost}")
+        top = self._journal.top_nonce(self._chain_id, address)
+        nonce = latest if top is None else max(top + 1, latest)
+        if nonce > latest:
+            raise Unsafe(
+                f"send: {address} has used {latest} nonces at this head and the journal {nonce}: a block was undone, "
+                "or the node lags"
+            )
+        if pending > nonce:
+            raise Unsafe(
+                f"send: {pending - nonce} transactions of {address} are pending that the journal does not know: "
+                "the key is in use elsewhere"
+            )
+        if top is not None and nonce > top + 1 and self._look.final_count() < nonce:
+            raise Unsafe(
+                f"send: nonces {top + 1} to {nonce - 1} of {address} were used elsewhere, in blocks not final yet"
+            )
+        return nonce
+
+    def _advance(self, head: Block, restarted: bool) -> tuple[Change, ...]:
+        flights = self._flights()
+        if not flights:
+            return ()
+        seen = self._look.at(flights, head)
+        changes: list[Change] = []
+        for flight, sight in zip(flights, seen, strict=True):
+            action = next_action(flight, sight, self._limits, restarted)
+            after = self._do(flight, action, head)
+            if after is not flight:
+                alarm = isinstance(action, Wait | Finish | Resend) and action.alarm
+                changes.append(Change(after, flight.state, alarm))
+        return tuple(changes)
+
+    def _do(self, flight: Flight, action: Action, head: Block) -> Flight:
+        """The flight after the action: the same object when nothing about it changed."""
+        match action:
+            case Wait():
+                receipt = flight.receipt if action.state is State.INCLUDED else None
+                return self._write(flight, action.state, action.why, head, receipt)
+            case Include():
+                after = self._write(flight, State.INCLUDED, action.why, head, action.receipt)
+                reach("after_included")
+                return after
+            case Finish():
+                after = self._write(flight, action.state, action.why, head, action.receipt)
+                reach("after_release" if action.state is State.ABANDONED else "after_final")
+                return after
+            case Resend():
+                return self._resend(flight, action, head)
+            case Replace():
+                return self._replace(flight, action, head)
+
+    def _resend(self, flight: Flight, action: Resend, head: Block) -> Flight:
+        answer = self._broadcast(action.attempt)
+        reach("after_send")
+        why = action.why if answer.meaning is Meaning.TAKEN else f"{action.why} ({answer.text})"
+        sent = head.number if action.lost else None
+        return self._write(flight, State.BROADCAST, why, head, sent_block=sent, left=True)
+
+    def _replace(self, flight: Flight, action: Replace, head: Block) -> Flight:
+        if action.purpose is Purpose.ACT:
+            objection = self._rehearse(flight, head)
+            if objection:
+                return self._write(flight, State.BROADCAST, objection, head)
+        names = _REPLACE_STEPS[action.purpose]
+        try:
+            attempt = self._sign(flight, action.purpose, action.fees, head)
+        except Exception as error:  # noqa: BLE001 - whoever signs, the attempts already out are still followed
+            why = f"send: not replaced by a higher bid: not signed ({type(error).__name__})"
+            return self._write(flight, State.BROADCAST, why, head)
+        reach(names[0])
+        self._journal.add_attempt(flight.intent.id, attempt)
+        reach(names[1])
+        answer = self._broadcast(attempt)
+        reach(names[2])
+        why = action.why if answer.meaning is Meaning.TAKEN else f"{action.why} ({answer.text})"
+        flight = replace(flight, attempts=(*flight.attempts, attempt))
+        return self._write(flight, State.BROADCAST, why, head, sent_block=head.number, left=True)
+
+    def _rehearse(self, flight: Flight, head: Block) -> str:
+        """Why a higher bid for the same call should not go out; empty when it may."""
+        call, gas = flight.intent.call, hex(flight.intent.gas_limit)
+        fields = {"from": self._signer.address, "gas": gas}
+        try:
+            self._node.call(call.to, call.data, head.hash, **fields)
+        except NodeRefused as refusal:
+            return f"send: not replaced by a higher bid: the call would now fail ({refusal.message})"
+        except NodeUnreachable:
+            return "send: not replaced by a higher bid: the node did not answer whether the call still works"
+        return ""
+
+    def _sign(self, flight: Flight, purpose: Purpose, fees: Fees, head: Block) -> Attempt:
+        if purpose is Purpose.ACT:
+            call, gas = flight.intent.call, flight.intent.gas_limit
+        else:
+            call, gas = Call(self._signer.address, b""), TRANSFER_GAS
+        signed = self._signer.sign(Transaction(self._chain_id, flight.nonce, fees, gas, call))
+        check_signed(self._signer, signed)
+        return Attempt(signed.hash, signed.raw, fees, purpose, head.number)
+
+    def _broadcast(self, attempt: Attempt) -> Answer:
+        """Send once. Whatever happens here is an answer, since the bytes may be out."""
+        try:
+            told = self._node.ask("eth_sendRawTransaction", "0x" + attempt.raw.hex())
+        except NodeRefused as refusal:
+            return read_refusal(refusal)
+        except Exception as error:  # noqa: BLE001 - an unforeseen failure says as little as a foreseen one
+            return Answer(
+                Meaning.OPEN, str(error) if isinstance(error, KeeperError) else type(error).__name__
+            )
+        if told != attempt.hash:
+            return Answer(Meaning.OPEN, f"the node answered with another hash, {str(told)[:80]}")
+        return Answer(Meaning.TAKEN, "")
+
+    def _doubted(self, answer: Answer, attempt: Attempt) -> Answer:
+        """Even a refusal beyond doubt is checked once: behind one address there may be several nodes."""
+        if answer.meaning is not Meaning.REFUSED:
+            return answer
+        try:
+            held = self._node.ask("eth_getTransactionByHash", attempt.hash)
+        except KeeperError:
+            return Answer(Meaning.OPEN, answer.text)
+        return answer if held is None else Answer(Meaning.OPEN, answer.text)
+
+    def _write(
+        self,
+        flight: Flight,
+        state: State,
+        why: str,
+        head: Block,
+        receipt: Receipt | None = None,
+        sent_block: int | None = None,
+        left: bool = False,
+    ) -> Flight:
+        """Journal where a flight stands, if that is news. `left` says that bytes went out just before."""
+        sent = flight.sent_block if sent_block is None else sent_block
+        after = replace(flight, state=state, why=why, receipt=receipt, sent_block=sent)
+        if after == flight:
+            return flight
+        try:
+            self._journal.record(flight.intent.id, Step(head.number, state, why, receipt), sent_block)
+        except JournalBroken as error:
+            if left:
+                raise Ambiguous(
+                    f"send: nonce {flight.nonce} was sent, and that could not be written: {error}"
+                ) from error
+            raise
+        return after
+
+
+_REPLACE_STEPS: dict[Purpose, tuple[Name, Name, Name]] = {
+    Purpose.ACT: ("after_bump_sign", "after_bump_attempt", "after_bump_send"),
+    Purpose.CANCEL: ("after_cancel_sign", "after_cancel_attempt", "after_cancel_send"),
+}
+
+
+def _told(answer: Answer) -> str:
+    match answer.meaning:
+        case Meaning.TAKEN:
+            return "send: the node holds it"
+        case Meaning.REFUSED:
+            return f"send: refused, so its nonce is given back ({answer.text})"
+        case _:
+            return f"send: sent, and nobody knows yet what became of it ({answer.text})"

@@ -1,0 +1,135 @@
+"""What the operator says: which chain, which owners, within what limits of their own.
+
+`keeper.toml` holds intent and no secret. Secrets come from the environment: `KEEPER_RPC_URL` replaces `chain.url`,
+`KEEPER_PASSWORD` opens the keystore, and `KEEPER_KEY` may replace the keystore on a devnet.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from eth_utils.address import is_hex_address
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from keeper.domain.errors import Misconfigured
+from keeper.domain.units import GWEI, Address
+from keeper.protocols.methods import address
+
+RPC_URL = "KEEPER_RPC_URL"
+
+
+def _checked_address(text: str) -> str:
+    if not is_hex_address(text) or (
+        text[2:] not in (text[2:].lower(), text[2:].upper()) and address(text) != text
+    ):
+        raise ValueError("is not a 20-byte address with a valid checksum")
+    return address(text)
+
+
+AddressText = Annotated[str, AfterValidator(_checked_address)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Chain(_Strict):
+    """The chain behind the port: `url` is HTTP or the path of a unix socket, `heads` a WebSocket."""
+
+    id: int = Field(gt=0)
+    url: str = ""
+    heads: str = ""
+    timeout_seconds: float = Field(default=10.0, gt=0, le=120)
+    poll_seconds: float = Field(default=2.0, gt=0, le=600)
+    turn_seconds: float = Field(default=30.0, gt=0, le=600)
+
+
+class Watch(_Strict):
+    """One thresholds contract and the owners whose rules this keeper holds."""
+
+    thresholds: AddressText
+    owners: tuple[AddressText, ...] = Field(min_length=1)
+
+
+class Key(_Strict):
+    """The encrypted keystore that signs; without one the keeper can only look."""
+
+    keystore: Path | None = None
+
+
+class OperatorLimits(_Strict):
+    """What this operator is willing to spend and believe, whatever a rule allows."""
+
+    max_fee_gwei: float = Field(default=500.0, gt=0)
+    tip_gwei: float = Field(default=1.0, ge=0)
+    max_price_age_seconds: int = Field(default=90_000, gt=0)
+    drift_bps: int = Field(default=30, ge=1, le=500)
+    deadline_seconds: int = Field(default=300, ge=12, le=86_400)
+    gas_margin: float = Field(default=1.3, ge=1.05, le=3.0)
+    stuck_blocks: int = Field(default=3, ge=1, le=100)
+
+    @property
+    def max_fee_wei(self) -> int:
+        """The dearest gas this operator pays, in wei."""
+        return int(self.max_fee_gwei * GWEI)
+
+    @property
+    def tip_wei(self) -> int:
+        """The tip offered to the block's builder, in wei."""
+        return int(self.tip_gwei * GWEI)
+
+
+class Journal(_Strict):
+    """Where verdicts, intents and receipts are kept."""
+
+    path: Path = Path("keeper.db")
+
+
+class Settings(_Strict):
+    """`keeper.toml`, validated."""
+
+    chain: Chain
+    watch: tuple[Watch, ...] = Field(min_length=1)
+    key: Key = Key()
+    limits: OperatorLimits = OperatorLimits()
+    journal: Journal = Journal()
+
+    def owners(self) -> list[tuple[Address, Address]]:
+        """Every watched (contract, owner), in the order written."""
+        return [(Address(w.thresholds), Address(o)) for w in self.watch for o in w.owners]
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in a file; paths in it are taken from the file's own folder."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Misconfigured(f"settings: {path} cannot be read ({error.strerror})") from error
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"settings: {path} is not TOML: {error}") from error
+    return _validated(content, path)
+
+
+def _validated(content: dict[str, Any], path: Path) -> Settings:
+    chain = content.get("chain")
+    if isinstance(chain, dict) and os.environ.get(RPC_URL):
+        chain["url"] = os.environ[RPC_URL]
+    try:
+        settings = Settings.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise Misconfigured(f"settings: {path}: {where}: {reason}") from None
+    if not settings.chain.url:
+        raise Misconfigured(f"settings: {path}: chain.url: is missing, and {RPC_URL} is not set")
+    here = path.parent
+    journal = Journal(path=here / settings.journal.path)
+    keystore = settings.key.keystore
+    key = Key(keystore=here / keystore if keystore else None)
+    return settings.model_copy(update={"journal": journal, "key": key})

@@ -1,0 +1,251 @@
+"""What people and scripts are shown: tables by rich, and the same facts as JSON.
+
+Text that comes from a chain (symbols, reasons) is printed as text and never as markup.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from keeper.app import Look
+from keeper.domain.blocks import Block
+from keeper.domain.flights import Flight
+from keeper.domain.loans import LoanRule
+from keeper.domain.plans import Intent
+from keeper.domain.units import BPS, GWEI, health_text
+from keeper.domain.verdicts import Kind, Verdict
+from keeper.journal.journal import Page
+from keeper.turn import Turn
+
+_COLOURS = {Kind.WITHIN: "green", Kind.BREACHED: "bold red", Kind.BARRED: "yellow", Kind.BLIND: "magenta"}
+
+
+def console() -> Console:
+    """Where tables go."""
+    return Console(highlight=False)
+
+
+def print_json(content: Any) -> None:
+    """One JSON value on one line."""
+    print(json.dumps(content), flush=True)
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict; health as decimal text, because a float would round what a threshold decides."""
+    return {
+        "thresholds": verdict.key.thresholds,
+        "owner": verdict.key.owner,
+        "rule": verdict.key.id,
+        "verdict": verdict.kind.name.lower(),
+        "why": verdict.why,
+        "health": health_text(verdict.health),
+    }
+
+
+def intent_json(intent: Intent) -> dict[str, Any]:
+    """A rehearsed plan; amounts as text in the assets' own units."""
+    return {
+        "intent": intent.id,
+        "owner": intent.plan.key.owner,
+        "rule": intent.plan.key.id,
+        "repay": str(intent.plan.repay),
+        "sell": str(intent.rehearsal.sold),
+        "fee": intent.plan.fee,
+        "health_after": health_text(intent.rehearsal.health),
+        "gas_limit": intent.gas_limit,
+        "deadline": intent.deadline,
+        "decided_block": intent.decided_block,
+    }
+
+
+def flight_json(flight: Flight) -> dict[str, Any]:
+    """What became of an intent."""
+    receipt = flight.receipt
+    return {
+        **intent_json(flight.intent),
+        "state": str(flight.state),
+        "why": flight.why,
+        "nonce": flight.nonce,
+        "attempts": [attempt.hash for attempt in flight.attempts],
+        "receipt": receipt
+        and {
+            "hash": receipt.hash,
+            "block": receipt.block,
+            "succeeded": receipt.succeeded,
+            "gas_used": receipt.gas_used,
+            "gas_cost_wei": str(receipt.gas_cost),
+        },
+    }
+
+
+def turn_json(turn: Turn, dry_run: bool) -> dict[str, Any]:
+    """One turn."""
+    return {
+        "block": turn.block.number,
+        "hash": turn.block.hash,
+        "verdicts": [verdict_json(verdict) for verdict in turn.verdicts],
+        "rehearsed" if dry_run else "sent": [intent_json(intent) for intent in turn.intents],
+        "changes": [flight_json(change.flight) for change in turn.changes],
+    }
+
+
+def look_json(block: Block, looks: Sequence[Look]) -> dict[str, Any]:
+    """Every rule as it stands."""
+    return {
+        "block": block.number,
+        "positions": [
+            {
+                **verdict_json(look.verdict),
+                **_band_json(look.rule),
+                "repay": str(look.finding.repay),
+                "sell": str(look.finding.sell),
+                "pool_fee": look.finding.fee,
+            }
+            for look in looks
+        ],
+    }
+
+
+def page_json(page: Page) -> dict[str, Any]:
+    """What the journal holds of one owner at one turn."""
+    return {
+        "block": page.block.number,
+        "hash": page.block.hash,
+        "note": page.note,
+        "verdicts": [verdict_json(verdict) for verdict in page.verdicts],
+        "decided": [flight_json(flight) for flight in page.flights],
+        "under_way": [flight_json(flight) for flight in page.open],
+        "next": page.later and flight_json(page.later),
+    }
+
+
+def print_looks(console: Console, block: Block, looks: Sequence[Look]) -> None:
+    """Positions, bands and verdicts as a table."""
+    table = Table(title=f"block {block.number}", title_justify="left")
+    for column in ("owner", "rule", "health", "floor", "target", "verdict", "why"):
+        table.add_column(column, overflow="fold")
+    for look in looks:
+        band = look.rule.band if look.rule else None
+        table.add_row(
+            Text(_short(look.verdict.key.owner)),
+            str(look.verdict.key.id),
+            health_text(look.verdict.health),
+            _bps_text(band.floor_bps) if band else "",
+            _bps_text(band.target_bps) if band else "",
+            _kind(look.verdict.kind),
+            Text(look.verdict.why),
+        )
+    console.print(table)
+
+
+def print_devnet(console: Console, manifest: dict[str, Any]) -> None:
+    """Where everything on the devnet is."""
+    table = Table(title=f"devnet at {manifest['url']}, chain {manifest['chain_id']}", title_justify="left")
+    for column in ("what", "address"):
+        table.add_column(column, overflow="fold")
+    named = {"LoanThresholds": manifest["thresholds"], "Multicall3": manifest.get("multicall")}
+    named |= {f"Aave {name}": place for name, place in manifest["aave"].items()}
+    named |= {f"Uniswap {name}": place for name, place in manifest["uniswap"].items()}
+    named |= {"WETH/USDC pool": manifest.get("pool")}
+    for reserve in manifest.get("reserves", ()):
+        named |= {reserve["symbol"]: reserve["token"], f"{reserve['symbol']} feed": reserve["feed"]}
+    named |= {f"account: {role}": account for role, account in manifest["roles"].items()}
+    for name, place in named.items():
+        if place:
+            table.add_row(Text(name.replace("_", " ")), Text(str(place)))
+    console.print(table)
+    console.print(Text("The accounts are Anvil's public ones: unlocked here, and nobody's anywhere else."))
+
+
+def print_turn(console: Console, turn: Turn, dry_run: bool) -> None:
+    """One line for a quiet turn, and one more for each thing that happened."""
+    counts = {kind: sum(verdict.kind is kind for verdict in turn.verdicts) for kind in Kind}
+    line = Text(f"block {turn.block.number}  ")
+    for kind, count in counts.items():
+        if count:
+            line.append(f"{count} {kind.name.lower()}  ", style=_COLOURS[kind])
+    console.print(line)
+    for change in turn.changes:
+        style = "bold red" if change.alarm else ""
+        console.print(Text(f"  {change.flight.state}: {change.flight.why}", style=style))
+    for verdict in turn.verdicts:
+        if verdict.kind is not Kind.WITHIN:
+            line = Text(f"  {_short(verdict.key.owner)} rule {verdict.key.id} ")
+            line.append_text(_kind(verdict.kind))
+            line.append(f" at health {health_text(verdict.health)}: {verdict.why}")
+            console.print(line)
+    for intent in turn.intents:
+        verb = "would repay" if dry_run else "repaying"
+        console.print(
+            Text(
+                f"  {_short(intent.plan.key.owner)} rule {intent.plan.key.id}: {verb} {intent.plan.repay} by selling "
+                f"{intent.rehearsal.sold}, health to {health_text(intent.rehearsal.health)}"
+            )
+        )
+
+
+def print_page(console: Console, asked: int | None, page: Page) -> None:
+    """The reasons for what was done, and for what was not."""
+    if asked is not None and asked != page.block.number:
+        console.print(
+            Text(f"block {asked} was not judged; the newest turn before it is of block {page.block.number}")
+        )
+    console.print(Text(f"block {page.block.number} {page.block.hash}", style="bold"))
+    if page.note:
+        console.print(Text(f"  {page.note}"))
+    for verdict in page.verdicts:
+        line = Text(f"  rule {verdict.key.id} ")
+        line.append_text(_kind(verdict.kind))
+        line.append(f" at health {health_text(verdict.health)}: {verdict.why}")
+        console.print(line)
+    for title, flights in (("decided here", page.flights), ("under way", page.open)):
+        for flight in flights:
+            console.print(Text(f"  {title}: {_flight_text(flight)}"))
+    if page.later and not page.flights:
+        console.print(Text(f"  next: block {page.later.intent.decided_block}: {_flight_text(page.later)}"))
+
+
+def _flight_text(flight: Flight) -> str:
+    plan = flight.intent.plan
+    sold = flight.intent.rehearsal.sold
+    text = f"repay {plan.repay} by selling {sold}, nonce {flight.nonce}; {flight.state}: {flight.why}"
+    if flight.receipt:
+        price = flight.receipt.gas_price / GWEI
+        text += f" ({flight.receipt.hash}, {flight.receipt.gas_used} gas at {price:.2f} gwei)"
+    return text
+
+
+def _band_json(rule: LoanRule | None) -> dict[str, Any]:
+    if rule is None:
+        return {}
+    band, limits = rule.band, rule.limits
+    return {
+        "collateral": rule.collateral,
+        "debt": rule.debt,
+        "floor": _bps_text(band.floor_bps),
+        "target": _bps_text(band.target_bps),
+        "ceiling": _bps_text(band.ceiling_bps),
+        "slippage_bps": limits.slippage_bps,
+        "cooldown": limits.cooldown,
+        "max_step": str(limits.max_step),
+        "expiry": limits.expiry,
+        "keeper": limits.keeper,
+    }
+
+
+def _kind(kind: Kind) -> Text:
+    return Text(kind.name.lower(), style=_COLOURS[kind])
+
+
+def _bps_text(bps: int) -> str:
+    return f"{bps // BPS}.{bps % BPS:04d}"
+
+
+def _short(address: str) -> str:
+    return f"{address[:8]}…{address[-4:]}"

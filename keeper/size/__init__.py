@@ -1,0 +1,1 @@
+"""How much to do: one file per action, exact integers, no I/O."""

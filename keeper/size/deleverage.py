@@ -1,0 +1,73 @@
+"""How much debt to repay, and collateral to sell for it, so that a loan's health lands on its target.
+
+Repaying x of debt value by selling r·x of collateral value moves health h of a debt D to (h·D - l·r·x) / (D - x),
+with l the sold asset's liquidation threshold; landing on t takes x = D·(t - h) / (t - l·r). What the pool charges, r,
+depends on x, so the two are found together from r = 1.
+
+Source: contracts/deleverage.vy, mirrored rounding by rounding (`tests/size` holds the two equal).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.loans import Loan, LoanMarket, LoanRule, PoolState
+from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NO_DEBT, WAD, mul_div_down, mul_div_up
+from keeper.protocols.uniswap_v3 import exact_output_cost_up
+
+_ROUNDS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One sized step through the pool of `fee`; `ratio` is value sold per value repaid, in WAD and rounded up."""
+
+    fee: int
+    repay: int
+    sell: int
+    ratio: int
+
+
+def deleverage(rule: LoanRule, loan: Loan, market: LoanMarket) -> Step | None:
+    """The step that sells least collateral, lowest fee first among equals; None when no pool can carry one.
+
+    The loan must stand below its target, and both prices above zero.
+    """
+    steps = [step for pool in market.pools if (step := step_through(pool, rule, loan, market)) is not None]
+    return min(steps, key=lambda step: (step.ratio, step.fee), default=None)
+
+
+def step_through(
+    pool: PoolState, rule: LoanRule, loan: Loan, market: LoanMarket, extra_cost: int = WAD
+) -> Step | None:
+    """The step through one pool; `extra_cost` (WAD) scales its quote to what the pool was found to ask."""
+    target = rule.band.target_bps * WAD
+    need = loan.debt_base * (rule.band.target_bps * HEALTH_WAD_PER_BPS - loan.health) * BPS
+    cap = min(rule.limits.max_step, market.owed)
+    repay, sell, ratio = 0, 0, WAD
+    for _ in range(_ROUNDS):
+        weight = market.collateral_threshold_bps * ratio
+        if weight >= target:
+            return None
+        wanted = min(cap, mul_div_up(need, market.debt_unit, (target - weight) * market.debt_price))
+        if wanted == repay:
+            break
+        repay = wanted
+        quote = exact_output_cost_up(pool, repay)
+        if quote is None:
+            return None
+        sell = mul_div_up(quote, extra_cost, WAD)
+        paid = mul_div_down(repay, market.debt_price * WAD, market.debt_unit)
+        sold = mul_div_up(sell, market.collateral_price * WAD, market.collateral_unit)
+        ratio = mul_div_up(sold, WAD, paid)
+    return Step(pool.fee, repay, sell, ratio)
+
+
+def health_after_down(step: Step, loan: Loan, market: LoanMarket) -> int:
+    """The health factor (WAD) the step should leave, rounded down; it is exact but for the account's own flooring."""
+    paid = mul_div_down(step.repay, market.debt_price, market.debt_unit)
+    sold = mul_div_up(step.sell, market.collateral_price, market.collateral_unit)
+    left = loan.debt_base - paid
+    weighted = loan.health * loan.debt_base - mul_div_up(sold, market.collateral_threshold_bps * WAD, BPS)
+    return max(weighted, 0) // left if left > 0 else NO_DEBT

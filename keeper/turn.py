@@ -1,0 +1,156 @@
+"""One turn, on one page: what the keeper does when a block has come.
+
+    head ─▶ follow ─▶ observe ─▶ judge ─▶ guard ─▶ consult ─▶ size ─▶ rehearse ─▶ intent ─▶ send
+            receipts  Snapshot   Verdicts  why not   Finding    Step    Rehearsal   durable    └▶ journal
+
+Every read is pinned to the block's hash. What goes wrong with one position is that position's verdict, and the others
+are still attended. Live, dry run, fork and replay differ only in the node behind the port.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+
+from keeper.chain.loans import Loans
+from keeper.chain.node import Node
+from keeper.chain.rehearse import rehearse
+from keeper.domain.blocks import Block
+from keeper.domain.errors import Blind, Refused, Unsafe
+from keeper.domain.flights import Change
+from keeper.domain.loans import Loan, LoanMarket, LoanRule, RuleKey, Sight, Snapshot
+from keeper.domain.plans import Intent, Plan
+from keeper.domain.units import BPS, WAD, mul_div_up
+from keeper.domain.verdicts import Kind, Verdict
+from keeper.guard import why_not
+from keeper.journal.journal import Journal
+from keeper.judge.freshness import blind_when_stale
+from keeper.judge.loan_health import judge
+from keeper.protocols.loan_thresholds import rebalance_call
+from keeper.send.sender import Sender
+from keeper.size.deleverage import Step, deleverage, health_after_down, step_through
+
+_SIZINGS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """The operator's own: wei per gas, seconds, basis points, and percent of the estimated gas."""
+
+    max_fee_wei: int
+    max_price_age: int
+    drift_bps: int
+    deadline_seconds: int
+    gas_percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn saw, decided and learnt; `intents` were sent, or in a dry run only rehearsed."""
+
+    block: Block
+    verdicts: tuple[Verdict, ...]
+    intents: tuple[Intent, ...]
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """The ports a turn works through; without a `sender` it does everything but sign."""
+
+    node: Node
+    watched: tuple[Loans, ...]
+    journal: Journal | None
+    sender: Sender | None
+    limits: TurnLimits
+
+    def turn(self, block: Block) -> Turn:
+        """Follow what was sent, judge every watched rule at `block`, act on the breached ones, write it all down."""
+        changes = tuple(self.sender.follow(block)) if self.sender else ()
+        verdicts: dict[RuleKey, Verdict] = {}
+        breached: list[tuple[Loans, Sight]] = []
+        for loans in self.watched:
+            snapshot = loans.observe(block)
+            for sight in snapshot.sights:
+                verdict = verdict_on(sight, snapshot, self.limits.max_price_age)
+                verdicts[sight.key] = verdict
+                if verdict.kind is Kind.BREACHED:
+                    breached.append((loans, sight))
+
+        intents: list[Intent] = []
+        for loans, sight in sorted(breached, key=lambda seen: verdicts[seen[1].key].health):
+            try:
+                intent = self._decide(loans, sight, verdicts[sight.key], block)
+                if self.sender:
+                    self.sender.launch(intent, block)
+                intents.append(intent)
+            except Refused as error:
+                kind = Kind.BLIND if isinstance(error, Blind) else Kind.BARRED
+                verdicts[sight.key] = replace(verdicts[sight.key], kind=kind, why=str(error))
+        turn = Turn(block, tuple(verdicts.values()), tuple(intents), changes)
+        if self.journal:
+            self.journal.write_turn(block, turn.verdicts)
+        return turn
+
+    def _decide(self, loans: Loans, sight: Sight, verdict: Verdict, block: Block) -> Intent:
+        """A rehearsed intent for a breached rule; `Refused`, with the reason, when nothing is to be sent."""
+        rule, loan = sight.rule, sight.loan
+        assert rule is not None
+        assert loan is not None
+        keeper = self.sender.address if self.sender else rule.limits.keeper
+        waiting = self.sender.waiting(block) if self.sender else None
+        if reason := why_not(rule, block, keeper, self.limits.max_fee_wei, waiting):
+            raise Unsafe(reason)
+        finding, market = loans.consult(sight.key, rule, block)
+        if finding.kind is Kind.BLIND:
+            raise Blind(finding.why)
+        if finding.kind is not Kind.BREACHED:
+            raise Unsafe(finding.why)
+
+        step = _sized(loans, rule, loan, market, block)
+        plan = Plan(sight.key, step.repay, step.sell, step.fee, health_after_down(step, loan, market))
+        deadline = block.timestamp + self.limits.deadline_seconds
+        max_sell = mul_div_up(plan.sell, BPS + self.limits.drift_bps, BPS)
+        call = rebalance_call(sight.key, plan.repay, max_sell, plan.fee, deadline)
+        rehearsal = rehearse(self.node, call, keeper, block.hash)
+        return Intent(
+            id=secrets.token_hex(16),
+            plan=plan,
+            call=call,
+            rehearsal=rehearsal,
+            gas_limit=mul_div_up(rehearsal.gas, self.limits.gas_percent, 100),
+            decided_block=block.number,
+            decided_hash=block.hash,
+            deadline=deadline,
+            why=verdict.why,
+        )
+
+
+def verdict_on(sight: Sight, snapshot: Snapshot, max_price_age: int) -> Verdict:
+    """The keeper's own verdict on one rule: its judgement, if the prices behind it are young enough to be believed."""
+    verdict = judge(sight, snapshot.block.timestamp)
+    return blind_when_stale(verdict, sight, snapshot.price_ages, max_price_age)
+
+
+def _sized(loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block) -> Step:
+    """The step in closed form, sized again by what the pool itself asks until the two agree to a basis point.
+
+    The closed form knows only the liquidity in range; the pool's answer counts every tick the swap would cross.
+    """
+    step = deleverage(rule, loan, market)
+    extra_cost = WAD
+    for _ in range(_SIZINGS):
+        if step is None:
+            break
+        cost = loans.swap_cost(rule, step.fee, step.repay, block)
+        if cost is None:
+            return step
+        asked, given = cost
+        if given < step.repay:
+            raise Unsafe(f"pool: it can deliver only {given} of the {step.repay} to repay")
+        if abs(asked - step.sell) * BPS <= step.sell:
+            return replace(step, sell=asked)
+        extra_cost = mul_div_up(extra_cost, asked, step.sell)
+        pool = next(pool for pool in market.pools if pool.fee == step.fee)
+        step = step_through(pool, rule, loan, market, extra_cost)
+    raise Unsafe("size: no pool of the pair can carry the repayment")

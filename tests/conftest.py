@@ -1,0 +1,71 @@
+"""The chain the tests stand on: real Aave and Uniswap on one Anvil, seen through a second one that forks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from keeper.devnet.anvil import Anvil
+from keeper.devnet.founding import deploy_thresholds, deploy_world
+from keeper.devnet.world import World
+from keeper.domain.loans import Band, Limits, LoanRule
+from keeper.domain.units import NOBODY, Address
+from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
+
+FOREVER = 2**40 - 1
+KEEPER_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
+"""The public development key of the keeper's role, Anvil's fourth account."""
+NO_LIMIT = 2**96 - 1
+
+SetRule = Callable[..., LoanRule]
+
+
+@pytest.fixture(scope="session")
+def forked_world() -> Iterator[World]:
+    """The devnet's world with the thresholds contract on it, through a fork."""
+    with Anvil() as parent:
+        world = deploy_thresholds(deploy_world(parent.url))
+        with Anvil(fork_url=parent.url) as fork:
+            yield world.through(fork.url)
+
+
+@pytest.fixture
+def world(forked_world: World) -> Iterator[World]:
+    """The same world for every test: whatever one does to it is undone."""
+    before = forked_world.snapshot()
+    yield forked_world
+    forked_world.automine(True)
+    forked_world.node.ask("anvil_dropAllTransactions")
+    forked_world.revert(before)
+
+
+@pytest.fixture
+def set_rule(world: World) -> SetRule:
+    """Writes a rule for an owner with a WETH/USDC loan, and grants the aToken allowance it needs."""
+
+    def write(
+        owner: Address,
+        floor_bps: int = 14_000,
+        target_bps: int = 17_000,
+        ceiling_bps: int = 25_000,
+        *,
+        slippage_bps: int = 100,
+        cooldown: int = 60,
+        max_step: int = NO_LIMIT,
+        expiry: int = FOREVER,
+        keeper: Address = NOBODY,
+        allowance: int = 2**256 - 1,
+        id: int = 0,
+    ) -> LoanRule:
+        rule = LoanRule(
+            world.weth.token,
+            world.usdc.token,
+            Band(floor_bps, target_bps, ceiling_bps),
+            Limits(slippage_bps, cooldown, max_step, expiry, keeper),
+        )
+        world.send(owner, world.thresholds, SET_RULE.signature, id, rule_fields(rule))
+        world.approve(owner, world.weth.a_token, world.thresholds, allowance)
+        return rule
+
+    return write

@@ -1,0 +1,273 @@
+"""The contract's arithmetic beside exact fractions that know nothing of it, and beside the keeper's own copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isqrt
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from loan_stage import compiled_source, create
+
+from keeper.devnet.anvil import Anvil
+from keeper.devnet.transactions import call
+from keeper.domain.loans import Band, Limits, LoanMarket, LoanRule, PoolState
+from keeper.domain.loans import Loan as KeepersLoan
+from keeper.domain.units import NOBODY
+from keeper.size.deleverage import step_through
+
+WAD = 10**18
+Q96 = 2**96
+NEVER = 2**256 - 1
+
+HARNESS = """
+# pragma version ==0.4.3
+# pragma evm-version cancun
+from contracts import deleverage
+from contracts import uniswap_v3
+from contracts import wide
+
+@external
+@pure
+def down(a: uint256, b: uint256, d: uint256) -> uint256:
+    return wide._mul_div_down(a, b, d)
+
+@external
+@pure
+def up(a: uint256, b: uint256, d: uint256) -> uint256:
+    return wide._mul_div_up(a, b, d)
+
+@external
+@pure
+def sell_for(venue: uniswap_v3.Venue, bought: uint256) -> uint256:
+    return uniswap_v3._sell_for(venue, bought)
+
+@external
+@pure
+def size(loan: deleverage.Loan, venue: uniswap_v3.Venue) -> (deleverage.Step, bool, bool):
+    step: deleverage.Step = deleverage._size(loan, venue)
+    if step.repay == 0:
+        return step, False, False
+    return step, deleverage._is_insolvent(loan, step), deleverage._lands_below_one(loan, step)
+"""
+
+
+VENUE = "(uint24,bool,uint256,uint256)"
+LOAN = "(uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256)"
+
+
+class Sums:
+    """The contract's arithmetic by itself, on a chain because a hundred thousand opcodes are slow in Python."""
+
+    def __init__(self, anvil: Anvil) -> None:
+        self._node = anvil.node
+        self._at = create(anvil.node, compiled_source(HARNESS, "sums"))
+
+    def down(self, a: int, b: int, d: int) -> int:
+        return int(self._ask("down(uint256,uint256,uint256)", "(uint256)", a, b, d)[0])
+
+    def up(self, a: int, b: int, d: int) -> int:
+        return int(self._ask("up(uint256,uint256,uint256)", "(uint256)", a, b, d)[0])
+
+    def sell_for(self, venue: tuple[Any, ...], bought: int) -> int:
+        return int(self._ask(f"sell_for({VENUE},uint256)", "(uint256)", venue, bought)[0])
+
+    def size(self, loan: tuple[int, ...], venue: tuple[Any, ...]) -> tuple[Any, ...]:
+        returns = "((uint256,uint256,uint256,uint256,uint256),bool,bool)"
+        return self._ask(f"size({LOAN},{VENUE})", returns, loan, venue)
+
+    def _ask(self, signature: str, returns: str, *arguments: Any) -> tuple[Any, ...]:
+        return call(self._node, self._at, signature, returns, *arguments)
+
+
+@pytest.fixture(scope="module")
+def sums() -> Iterator[Sums]:
+    with Anvil() as anvil:
+        yield Sums(anvil)
+
+
+@dataclass(frozen=True)
+class Market:
+    """A loan in trouble and one pool; prices are of whole tokens, in hundred-millionths."""
+
+    debt: int
+    health: int
+    target_bps: int
+    threshold_bps: int
+    sold_price: int
+    sold_decimals: int
+    debt_price: int
+    debt_decimals: int
+    cap: int
+    sells_token0: bool
+    sqrt_price: int
+    liquidity: int
+    fee: int
+
+    def loan(self) -> tuple[int, ...]:
+        units = (10**self.sold_decimals, 10**self.debt_decimals)
+        sold = (self.sold_price, units[0])
+        return (self.debt, self.health, self.target_bps, self.threshold_bps, *sold, self.debt_price, units[1], self.cap)
+
+    def venue(self) -> tuple[Any, ...]:
+        return (self.fee, self.sells_token0, self.sqrt_price, self.liquidity)
+
+    def exact_sale(self, bought: int) -> Fraction:
+        """Tokens in for tokens out on the constant-product curve, as real numbers."""
+        root = Fraction(self.sqrt_price, Q96)
+        if self.sells_token0:
+            after = root - Fraction(bought, self.liquidity)
+            net = self.liquidity * (1 / after - 1 / root)
+        else:
+            after = 1 / (1 / root - Fraction(bought, self.liquidity))
+            net = self.liquidity * (after - root)
+        return net * 10**6 / (10**6 - self.fee)
+
+    def exact_health(self, repay: int, sell: int) -> Fraction:
+        """Health after, as real numbers; 1 is 1."""
+        paid = Fraction(repay * self.debt_price, 10**self.debt_decimals)
+        sold = Fraction(sell * self.sold_price, 10**self.sold_decimals)
+        weight = Fraction(self.health * self.debt, WAD) - sold * self.threshold_bps / 10_000
+        return weight / (self.debt - paid)
+
+
+@st.composite
+def markets(draw: st.DrawFn, widest_impact: float = 0.2) -> Market:
+    """Loans of a thousand to a hundred million dollars, pools that move by up to `widest_impact` for all of it."""
+    target = draw(st.integers(10_200, 30_000))
+    threshold = draw(st.integers(5_000, 9_500))
+    health_bps = draw(st.integers(threshold + 100, target - 60))
+    debt = draw(st.integers(10**11, 10**16))
+    sold_price, debt_price = draw(st.integers(10**6, 10**13)), draw(st.integers(10**7, 2 * 10**8))
+    sold_decimals, debt_decimals = draw(st.sampled_from([6, 8, 18])), draw(st.sampled_from([6, 8, 18]))
+    basis = Fraction(draw(st.integers(9_700, 10_300)), 10_000)
+    sells_token0 = draw(st.booleans())
+    # Debt-asset units for one collateral unit, by the pool.
+    rate = Fraction(sold_price * 10**debt_decimals, debt_price * 10**sold_decimals) * basis
+    price = rate if sells_token0 else 1 / rate
+    sqrt_price = isqrt(price.numerator * 2**192 // price.denominator)
+    # The debt asset's depth: what all of the debt is, over the impact it would have.
+    units = Fraction(debt * 10**debt_decimals, debt_price)
+    depth = units / Fraction(draw(st.floats(1e-6, widest_impact))).limit_denominator(10**9)
+    root = Fraction(sqrt_price, Q96)
+    liquidity = int(depth / root if sells_token0 else depth * root)
+    assume(10**6 < liquidity < 2**128 and 2**40 < sqrt_price < 2**150)
+    cap = draw(st.one_of(st.just(2**96 - 1), st.integers(1, int(units))))
+    fee = draw(st.sampled_from([100, 500, 3_000, 10_000]))
+    health = health_bps * 10**14 + draw(st.integers(0, 10**14 - 1))
+    prices = (sold_price, sold_decimals, debt_price, debt_decimals)
+    return Market(debt, health, target, threshold, *prices, cap, sells_token0, sqrt_price, liquidity, fee)
+
+
+words = st.one_of(st.integers(0, NEVER), st.integers(0, 2**128), st.sampled_from([0, 1, 2**128, 2**255, NEVER]))
+
+
+@settings(max_examples=400, deadline=None)
+@given(words, words, words)
+def test_mul_div__any_three_words__is_exact_or_says_never(sums: Sums, a: int, b: int, d: int) -> None:
+    down = min(a * b // d, NEVER) if d else NEVER
+    up = min(-(-a * b // d), NEVER) if d else NEVER
+    assert (sums.down(a, b, d), sums.up(a, b, d)) == (down, up)
+
+
+@settings(max_examples=150, deadline=None)
+@given(markets(), st.integers(1, 2**90))
+def test_quote__any_pool__is_the_curve_rounded_against_the_seller(sums: Sums, market: Market, bought: int) -> None:
+    reach = market.liquidity * market.sqrt_price // Q96 if market.sells_token0 else market.liquidity * Q96 // market.sqrt_price
+    bought %= max(reach // 2, 1)
+    assume(bought > 0)
+    exact = market.exact_sale(bought)
+    assume(exact < 2**127)
+    quoted = sums.sell_for(market.venue(), bought)
+    # A price of 2**-96 up, and at most four roundings.
+    root = Fraction(market.sqrt_price, Q96)
+    step = Fraction(2 * market.liquidity, Q96) * (4 / root**2 if market.sells_token0 else 1)
+    assert exact <= quoted <= exact + step * Fraction(10**6, 10**6 - market.fee) + 4
+
+
+@pytest.mark.parametrize("sells_token0", [True, False])
+def test_quote__more_than_the_liquidity_holds__is_out_of_reach(sums: Sums, sells_token0: bool) -> None:
+    liquidity = 10**18
+    assert sums.sell_for((500, sells_token0, Q96, liquidity), liquidity) == NEVER
+    assert sums.sell_for((500, sells_token0, Q96, liquidity), 10 * liquidity) == NEVER
+    assert sums.sell_for((500, sells_token0, Q96, 1), 2**96 - 1) == NEVER
+    assert sums.sell_for((500, sells_token0, Q96, liquidity), liquidity // 2) < 11 * liquidity // 10
+
+
+@settings(max_examples=200, deadline=None)
+@given(markets(0.1))
+def test_size__uncapped_and_affordable__lands_on_the_target(sums: Sums, market: Market) -> None:
+    (repay, sell, _, _, ratio), insolvent, below_one = sums.size(market.loan(), market.venue())
+    assume(repay != 0 and repay != market.cap and not insolvent and ratio <= WAD * 10_000 // 9_500)
+    landed = market.exact_health(repay, sell)
+    off = abs(landed * 10_000 / market.target_bps - 1)
+    # One part in ten thousand: far inside the fifty the contract allows, however thin the pool.
+    assert off < Fraction(1, 10_000)
+    assert not below_one
+
+
+@settings(max_examples=200, deadline=None)
+@given(markets())
+def test_size__any_market__obeys_the_cap_and_prices_the_step(sums: Sums, market: Market) -> None:
+    (repay, sell, paid, sold, ratio), insolvent, below_one = sums.size(market.loan(), market.venue())
+    if repay == 0:
+        assert (sell, paid, sold, ratio) == (0, 0, 0, 0)
+        return
+    assert repay <= market.cap
+    assert sell == sums.sell_for(market.venue(), repay)
+    assert paid == repay * market.debt_price * WAD // 10**market.debt_decimals
+    assert sold == -(-sell * market.sold_price * WAD // 10**market.sold_decimals)
+    assert ratio == -(-sold * WAD // paid)
+    assert insolvent == (market.health * 10_000 <= market.threshold_bps * ratio)
+    if not insolvent:
+        assert below_one == (market.exact_health(repay, sell) < 1) or abs(market.exact_health(repay, sell) - 1) < 1e-9
+
+
+@settings(max_examples=200, deadline=None)
+@given(markets())
+def test_size__any_market__is_the_keepers_to_the_last_digit(sums: Sums, market: Market) -> None:
+    (repay, sell, _, _, ratio), _, _ = sums.size(market.loan(), market.venue())
+    pool = PoolState(market.fee, market.sqrt_price, market.liquidity, market.sells_token0)
+    limits = Limits(100, 0, market.cap, 2**39, NOBODY)
+    rule = LoanRule(NOBODY, NOBODY, Band(10_001, market.target_bps, 2**24 - 1), limits)
+    loan = KeepersLoan(0, market.debt, market.threshold_bps, market.health)
+    units = (10**market.sold_decimals, 10**market.debt_decimals)
+    seen = LoanMarket(market.sold_price, market.debt_price, *units, market.threshold_bps, market.cap, (pool,))
+    step = step_through(pool, rule, loan, seen)
+    assert (0, 0, 0) == (repay, sell, ratio) if step is None else (step.repay, step.sell, step.ratio) == (repay, sell, ratio)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    debt=st.integers(1, 2**128 - 1),
+    target_bps=st.integers(10_001, 2**24 - 1),
+    threshold_bps=st.integers(0, 2**16 - 1),
+    prices=st.tuples(st.integers(1, 2**64 - 1), st.integers(1, 2**64 - 1)),
+    decimals=st.tuples(st.integers(0, 36), st.integers(0, 36)),
+    cap=st.integers(1, 2**96 - 1),
+    venue=st.tuples(
+        st.sampled_from([100, 10_000]),
+        st.booleans(),
+        st.integers(4295128739, 1461446703485210103287273052203988822378723970341),
+        st.integers(1, 2**128 - 1),
+    ),
+    share=st.fractions(0, 1),
+)
+def test_size__numbers_as_wild_as_they_fit__never_reverts(
+    sums: Sums,
+    debt: int,
+    target_bps: int,
+    threshold_bps: int,
+    prices: tuple[int, int],
+    decimals: tuple[int, int],
+    cap: int,
+    venue: tuple[Any, ...],
+    share: Fraction,
+) -> None:
+    health = int(target_bps * 10**14 * share) if share < 1 else target_bps * 10**14 - 1
+    units = (10 ** decimals[0], 10 ** decimals[1])
+    sums.size((debt, health, target_bps, threshold_bps, prices[0], units[0], prices[1], units[1], cap), venue)

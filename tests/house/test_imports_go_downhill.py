@@ -1,0 +1,201 @@
+"""Rooms import downhill only, heavy libraries stand behind one door, and nothing is imported in a circle.
+
+Every import statement counts: at the top, inside a function, under TYPE_CHECKING; `importlib.import_module` too.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KEEPER = ROOT / "keeper"
+
+# A room may import itself and what is listed, which stands above it. A new room is added here.
+MAY_IMPORT: dict[str, set[str]] = {
+    "domain": set(),
+    "contracts": set(),
+    "protocols": {"domain", "contracts"},
+    "judge": {"domain"},
+    "size": {"domain", "protocols"},
+    "guard": {"domain"},
+    "report": {"domain"},
+    "journal": {"domain"},
+    "chain": {"domain", "protocols"},
+    "send": {"domain", "chain", "journal"},
+    "devnet": {"domain", "contracts", "protocols", "chain"},
+    "turn": {"domain", "protocols", "judge", "size", "guard", "journal", "chain", "send"},
+    "clock": {"domain"},
+    "settings": {"domain", "protocols"},
+}
+# The composition root sees every room of a keeper, and none that only a devnet needs.
+MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report"}
+MAY_IMPORT["show"] = {"domain", "journal", "turn", "app"}
+MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "report", "devnet"}
+MAY_IMPORT["cli"] = set(MAY_IMPORT)
+
+# Who may import a library that is heavy, or that another might one day replace.
+DOORS: dict[str, set[str]] = {
+    "apscheduler": {"clock"},
+    "coincurve": {"send"},
+    "eth_account": {"send"},
+    "eth_keys": {"send"},
+    "numpy": {"judge", "size"},
+    "orjson": {"journal"},
+    "plotly": {"report"},
+    "pyarrow": {"devnet"},
+    "pydantic": {"settings"},
+    "requests": {"chain"},
+    "rich": {"show", "demo"},
+    "sqlalchemy": {"journal"},
+    "typer": {"cli"},
+    "web3": {"chain"},
+    "websockets": {"chain"},
+}
+NEVER = {"ape", "ape_foundry", "ape_vyper", "boa", "hypothesis", "pytest", "snekmate", "vyper"}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`module` imports `name`, on a line; `name` is None where only running it would tell."""
+
+    module: str
+    name: str | None
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.line} imports {self.name}"
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Every module of the package by dotted name."""
+    found = {}
+    for path in sorted(KEEPER.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports_in(source: str, module: str, known: set[str]) -> Iterator[Import]:
+    """Every import in a source; `from a import b` is an import of a.b where that is a module."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno} imports relatively"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield Import(module, inner if inner in known else node.module, node.lineno)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+            "import_module",
+            "__import__",
+        ):
+            argument = node.args[0] if node.args else None
+            is_text = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+            yield Import(module, argument.value if is_text else None, node.lineno)  # type: ignore[union-attr]
+
+
+@cache
+def all_imports() -> tuple[Import, ...]:
+    """Every import in the package."""
+    return tuple(
+        found
+        for module, path in modules().items()
+        for found in imports_in(path.read_text(encoding="utf-8"), module, set(modules()))
+    )
+
+
+def room(module: str) -> str:
+    """The room of a module of the package; the package's own head is a room without a name."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_room__on_disk_or_in_the_table__is_in_both() -> None:
+    standing = {room(module) for module in modules()} - {""}
+    assert standing == set(MAY_IMPORT)
+
+
+def test_a_room__that_imports__imports_only_what_stands_above_it() -> None:
+    ours = [found for found in all_imports() if (found.name or "").split(".")[0] == "keeper"]
+    assert len(ours) > 50, "the walk must have seen the package"
+    uphill = [
+        str(found)
+        for found in ours
+        if (there := room(found.name or ""))
+        and there != room(found.module)
+        and there not in MAY_IMPORT.get(room(found.module), set())
+    ]
+    assert uphill == []
+
+
+def test_the_table_of_rooms__read_downwards__lets_each_see_only_what_stands_above() -> None:
+    above: set[str] = set()
+    for name, allowed in MAY_IMPORT.items():
+        assert allowed <= above, name
+        above.add(name)
+
+
+def test_modules__lazy_and_typing_imports_counted__form_no_circle() -> None:
+    edges: dict[str, set[str]] = {module: set() for module in modules()}
+    for found in all_imports():
+        if found.name in edges and found.name != found.module:
+            edges[found.module].add(found.name)
+            # Importing a module runs the heads of the packages it lies in.
+            parent = found.name.rpartition(".")[0]
+            while parent:
+                if not found.module.startswith(f"{parent}.") and parent != found.module:
+                    edges[found.module].add(parent)
+                parent = parent.rpartition(".")[0]
+    while free := [module for module, to in edges.items() if not to & set(edges)]:
+        for module in free:
+            del edges[module]
+    assert {module: to & set(edges) for module, to in edges.items()} == {}
+
+
+def test_a_heavy_library__wherever_imported__stands_behind_its_door() -> None:
+    outside = [
+        str(found)
+        for found in all_imports()
+        if (library := (found.name or "").split(".")[0]) in DOORS and room(found.module) not in DOORS[library]
+    ]
+    assert outside == []
+
+
+def test_the_package__in_production__needs_no_compiler_and_no_test_tool() -> None:
+    assert [str(found) for found in all_imports() if (found.name or "").split(".")[0] in NEVER] == []
+
+
+def test_an_import__by_computed_name__is_not_hidden_from_this_walk() -> None:
+    assert [str(found) for found in all_imports() if found.name is None] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from keeper.app import run",
+        "def f():\n    import keeper.app",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from keeper import app",
+        "import importlib\nimportlib.import_module('keeper.app')",
+    ],
+)
+def test_the_walk__on_each_way_to_import__sees_it(source: str) -> None:
+    found = [i.name for i in imports_in(source, "keeper.domain.loans", {"keeper", "keeper.app"})]
+    assert "keeper.app" in found
+
+
+def test_the_command_line__when_only_imported__loads_no_heavy_library() -> None:
+    heavy = sorted({*DOORS, "eth_abi"} - {"typer", "rich"})
+    code = f"import keeper.cli, sys, json; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []

@@ -1,0 +1,86 @@
+"""The judgement, by itself and beside the contract's."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keeper.domain.loans import Band, Limits, Loan, LoanRule, RuleKey, Sight
+from keeper.domain.units import HEALTH_WAD_PER_BPS, NO_DEBT, NOBODY, WAD, Address
+from keeper.domain.verdicts import Kind
+from keeper.judge.freshness import blind_when_stale
+from keeper.judge.loan_health import REASONS, judge
+
+KEY = RuleKey(NOBODY, NOBODY, 0)
+WETH, USDC = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
+NOW = 1_700_000_000
+
+
+def a_sight(
+    health: int = 13 * WAD // 10,
+    debt: int = 10**12,
+    floor_bps: int = 14_000,
+    cooldown: int = 60,
+    last_acted: int = 0,
+    expiry: int = NOW + 1,
+) -> Sight:
+    rule = LoanRule(WETH, USDC, Band(floor_bps, 17_000, 25_000), Limits(100, cooldown, 1, expiry, NOBODY))
+    return Sight(KEY, rule, last_acted, Loan(2 * 10**12, debt, 8300, health))
+
+
+def test_a_loan_below_its_floor_is_breached() -> None:
+    assert judge(a_sight(health=14_000 * HEALTH_WAD_PER_BPS - 1), NOW).kind is Kind.BREACHED
+
+
+def test_a_loan_on_its_floor_is_within() -> None:
+    assert judge(a_sight(health=14_000 * HEALTH_WAD_PER_BPS), NOW).kind is Kind.WITHIN
+
+
+def test_an_account_without_debt_is_within_whatever_its_health() -> None:
+    verdict = judge(a_sight(debt=0, health=NO_DEBT), NOW)
+    assert (verdict.kind, verdict.why) == (Kind.WITHIN, "loan: no debt")
+
+
+def test_a_rule_in_its_last_second_still_holds_and_is_barred_after_it() -> None:
+    assert judge(a_sight(expiry=NOW), NOW).kind is Kind.BREACHED
+    assert judge(a_sight(expiry=NOW - 1), NOW).why == "rule: expired"
+
+
+def test_a_cooldown_bars_until_its_last_second_is_over() -> None:
+    assert judge(a_sight(last_acted=NOW - 59), NOW).why == "rule: cooling down"
+    assert judge(a_sight(last_acted=NOW - 60), NOW).kind is Kind.BREACHED
+
+
+def test_an_unreadable_account_is_blind_and_never_healthy() -> None:
+    sight = a_sight()
+    assert judge(Sight(KEY, sight.rule, 0, None), NOW).kind is Kind.BLIND
+
+
+def test_no_rule_is_barred_whatever_the_account() -> None:
+    assert judge(Sight(KEY, None, 0, a_sight().loan), NOW).why == "rule: none is set"
+
+
+@given(st.integers(0, 2**256 - 1), st.integers(10_001, 2**24 - 1))
+def test_health_is_breached_exactly_below_the_floor(health: int, floor_bps: int) -> None:
+    verdict = judge(a_sight(health=health, floor_bps=floor_bps), NOW)
+    assert (verdict.kind is Kind.BREACHED) == (health * 10_000 < floor_bps * WAD)
+
+
+@pytest.mark.parametrize("asset", [WETH, USDC])
+def test_a_feed_silent_for_too_long_blinds_the_rule(asset: Address) -> None:
+    sight = a_sight()
+    ages: dict[Address, int | None] = {WETH: 10, USDC: 10, asset: 3601}
+    verdict = blind_when_stale(judge(sight, NOW), sight, ages, 3600)
+    assert verdict.kind is Kind.BLIND
+    assert "3601 s old, over 3600 s" in verdict.why
+
+
+def test_a_feed_that_tells_no_time_is_taken_at_its_word() -> None:
+    sight = a_sight()
+    verdict = judge(sight, NOW)
+    assert blind_when_stale(verdict, sight, {WETH: None, USDC: 3600}, 3600) == verdict
+
+
+def test_every_reason_names_its_room() -> None:
+    assert all(": " in why for _, why in REASONS)

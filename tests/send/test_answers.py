@@ -1,0 +1,49 @@
+"""What clients say to a raw transaction, and how little it proves."""
+
+from __future__ import annotations
+
+import pytest
+
+from keeper.domain.errors import NodeRefused
+from keeper.send.answers import Meaning, read_refusal
+
+
+@pytest.mark.parametrize(
+    ("client", "text", "meaning"),
+    [
+        ("geth", "already known", Meaning.TAKEN),
+        ("anvil", "transaction already imported", Meaning.TAKEN),
+        ("nethermind", "AlreadyKnown", Meaning.TAKEN),
+        ("erigon", "INTERNAL_ERROR: existing tx with same hash", Meaning.TAKEN),
+        ("geth", "nonce too low: next nonce 7, tx nonce 6", Meaning.SPENT),
+        ("besu", "Nonce too low", Meaning.SPENT),
+        ("nethermind", "OldNonce, Current nonce: 7, nonce of rejected tx: 6", Meaning.SPENT),
+        (
+            "geth",
+            "insufficient funds for gas * price + value: balance 0, tx cost 1, overshot 1",
+            Meaning.REFUSED,
+        ),
+        ("anvil", "Insufficient funds for gas * price + value", Meaning.REFUSED),
+        ("besu", "Upfront cost exceeds account balance", Meaning.REFUSED),
+        ("nethermind", "InsufficientFunds, Account balance: 0, cumulative cost: 1", Meaning.REFUSED),
+        ("geth", "intrinsic gas too low: gas 20000, minimum needed 21000", Meaning.REFUSED),
+        ("anvil", "intrinsic gas too high -- tx.gas_limit > env.block.gas_limit", Meaning.REFUSED),
+        ("geth", "exceeds block gas limit", Meaning.REFUSED),
+        ("geth", "invalid chain id for signer: have 5 want 1", Meaning.REFUSED),
+        ("geth", "max priority fee per gas higher than max fee per gas", Meaning.REFUSED),
+        ("geth", "replacement transaction underpriced", Meaning.OPEN),
+        ("geth", "transaction underpriced: tip needed 1, tip permitted 0", Meaning.OPEN),
+        ("anvil", "max fee per gas less than block base fee", Meaning.OPEN),
+        ("geth", "nonce too high", Meaning.OPEN),
+        ("geth", "txpool is full", Meaning.OPEN),
+        ("geth", "in-flight transaction limit reached for delegated accounts", Meaning.OPEN),
+        ("a gateway", "internal error", Meaning.OPEN),
+        ("a gateway", "daily request count exceeded, request rate limited", Meaning.OPEN),
+        ("tomorrow's", "the moon is in the seventh house", Meaning.OPEN),
+        ("anyone's", "", Meaning.OPEN),
+    ],
+)
+def test_an_answer__of_each_client__means_no_more_than_it_proves(
+    client: str, text: str, meaning: Meaning
+) -> None:
+    assert read_refusal(NodeRefused(f"eth_sendRawTransaction: {text}", -32000)).meaning is meaning, client

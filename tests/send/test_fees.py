@@ -1,0 +1,114 @@
+"""Bids: in bounds, and high enough to replace what they are meant to replace on every client."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keeper.domain.errors import Misconfigured, Unsafe
+from keeper.domain.flights import Fees
+from keeper.domain.units import GWEI
+from keeper.send.fees import BUMP, SendLimits, first_fees, gwei_text, raised, replacement_fees
+
+WEI = st.integers(0, 10**15)
+
+
+def test_the_tables_below__when_the_bump_changes__must_change_too() -> None:
+    assert BUMP == (9, 8)
+
+
+@pytest.mark.parametrize(
+    ("base_fee", "tip", "cap", "bid"),
+    [
+        (10 * GWEI, 1 * GWEI, 90 * GWEI, Fees(21 * GWEI, 1 * GWEI)),
+        (0, 0, 90 * GWEI, Fees(0, 0)),
+        (0, 1, 9, Fees(1, 1)),
+        (40 * GWEI, 1 * GWEI, 90 * GWEI, Fees(80 * GWEI, 1 * GWEI)),
+        (80 * GWEI, 1 * GWEI, 90 * GWEI, Fees(80 * GWEI, 1 * GWEI)),
+        (7, 80 * GWEI, 90 * GWEI, Fees(80 * GWEI, 80 * GWEI)),
+    ],
+)
+def test_a_first_bid__is_twice_the_base_fee_and_the_tip_below_the_ceiling(
+    base_fee: int, tip: int, cap: int, bid: Fees
+) -> None:
+    assert first_fees(base_fee, SendLimits(cap, tip)) == bid
+
+
+def test_a_first_bid__when_the_base_fee_is_above_the_ceiling__is_refused() -> None:
+    with pytest.raises(Unsafe, match=r"base fee of 80\.001 gwei is above the 80 gwei"):
+        first_fees(80 * GWEI + GWEI // 1000, SendLimits(90 * GWEI, GWEI))
+
+
+@pytest.mark.parametrize(
+    ("bid", "next_bid"),
+    [(0, 1), (1, 2), (8, 9), (9, 11), (16, 18), (10**9, 1_125_000_000), (10**9 + 1, 1_125_000_002)],
+)
+def test_a_raised_bid__is_an_eighth_more_rounded_up(bid: int, next_bid: int) -> None:
+    assert raised(bid) == next_bid
+
+
+@pytest.mark.parametrize(
+    ("old", "base_fee", "ceiling", "bid"),
+    [
+        (Fees(40, 8), 10, 1000, Fees(45, 9)),
+        (Fees(40, 8), 100, 1000, Fees(208, 9)),
+        (Fees(40, 8), 100, 150, Fees(150, 9)),
+        (Fees(40, 8), 100, 45, Fees(45, 9)),
+        (Fees(40, 8), 100, 44, None),
+        (Fees(0, 0), 0, 10, Fees(8, 8)),
+        (Fees(40, 40), 0, 1000, Fees(45, 45)),
+    ],
+)
+def test_a_replacement__is_an_eighth_more_or_the_market_below_the_ceiling(
+    old: Fees, base_fee: int, ceiling: int, bid: Fees | None
+) -> None:
+    assert replacement_fees(old, base_fee, tip=8, ceiling=ceiling) == bid
+
+
+@given(WEI, WEI, WEI, WEI, WEI)
+def test_a_replacement__whatever_it_replaces__passes_geth_and_reth_and_the_ceiling(
+    max_fee: int, tip: int, base_fee: int, market_tip: int, ceiling: int
+) -> None:
+    old = Fees(max_fee, min(tip, max_fee))
+    new = replacement_fees(old, base_fee, market_tip, ceiling)
+    if new is None:
+        assert raised(max_fee) > ceiling
+        return
+    assert new.tip <= new.max_fee <= ceiling
+    for before, after in ((old.max_fee, new.max_fee), (old.tip, new.tip)):
+        assert after > before, "both must rise"
+        assert 100 * after >= 110 * before, "geth: at least a tenth"
+        assert 100 * after > 110 * before, "reth: more than a tenth"
+
+
+@given(WEI, WEI, WEI)
+def test_a_bid_at_the_ceiling_of_actions__can_still_be_cancelled(base_fee: int, tip: int, cap: int) -> None:
+    try:
+        limits = SendLimits(cap, tip)
+        bid = first_fees(base_fee, limits)
+    except (Misconfigured, Unsafe):
+        return
+    while True:
+        higher = replacement_fees(bid, base_fee, tip, limits.action_fee_wei)
+        if higher is None or limits.action_fee_wei > 10**6 * bid.max_fee:
+            break
+        bid = higher
+    if limits.action_fee_wei > 8:
+        assert replacement_fees(bid, base_fee, tip, limits.max_fee_wei) is not None
+
+
+def test_limits__that_cannot_hold__are_refused() -> None:
+    with pytest.raises(Misconfigured, match="a tip of 81 gwei does not fit under the fee ceiling of 90 gwei"):
+        SendLimits(90 * GWEI, 81 * GWEI)
+    with pytest.raises(Misconfigured, match="tip"):
+        SendLimits(90 * GWEI, -1)
+    with pytest.raises(Misconfigured, match=r"stuck_blocks \(0\)"):
+        SendLimits(90 * GWEI, GWEI, stuck_blocks=0)
+
+
+@pytest.mark.parametrize(
+    ("wei", "text"), [(0, "0"), (GWEI, "1"), (1_500_000_000, "1.5"), (999_999, "0"), (100 * GWEI, "100")]
+)
+def test_a_fee__for_people__is_in_gwei(wei: int, text: str) -> None:
+    assert gwei_text(wei) == text

@@ -1,0 +1,76 @@
+"""keeper.toml: what is wrong is said with its field and the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keeper.domain.errors import Misconfigured
+from keeper.settings import Settings, read_settings
+
+OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+GOOD = f"""
+[chain]
+id = 1
+url = "http://127.0.0.1:8545"
+[[watch]]
+thresholds = "{OWNER}"
+owners = ["{OWNER}"]
+"""
+
+
+def read(folder: Path, text: str) -> Settings:
+    (folder / "keeper.toml").write_text(text)
+    return read_settings(folder / "keeper.toml")
+
+
+def test_settings__paths__are_taken_from_the_file_s_own_folder(tmp_path: Path) -> None:
+    settings = read(tmp_path, GOOD + '[key]\nkeystore = "keys/keeper.json"\n')
+    assert settings.journal.path == tmp_path / "keeper.db"
+    assert settings.key.keystore == tmp_path / "keys" / "keeper.json"
+
+
+def test_settings__the_url_in_the_environment__wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEPER_RPC_URL", "http://127.0.0.1:1/secret")
+    assert read(tmp_path, GOOD).chain.url == "http://127.0.0.1:1/secret"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[chain", "is not TOML"),
+        ("", "chain: Field required"),
+        (GOOD.replace("id = 1", "id = 0"), "chain.id: Input should be greater than 0"),
+        (
+            GOOD.replace('url = "http://127.0.0.1:8545"', ""),
+            "chain.url: is missing, and KEEPER_RPC_URL is not set",
+        ),
+        (
+            GOOD.replace(f'owners = ["{OWNER}"]', "owners = []"),
+            "watch.0.owners: Tuple should have at least 1 item",
+        ),
+        (GOOD.replace(f'["{OWNER}"]', '["0x12"]'), "watch.0.owners.0: is not a 20-byte address"),
+        (GOOD.replace(f'["{OWNER}"]', f'["{OWNER.replace("C", "c")}"]'), "with a valid checksum"),
+        (GOOD + "[limits]\nmax_fee_gwei = -1\n", "limits.max_fee_gwei: Input should be greater than 0"),
+        (GOOD + "[limits]\nslipage = 1\n", "limits.slipage: Extra inputs are not permitted"),
+        (
+            GOOD + "[limits]\ndrift_bps = 5000\n",
+            "limits.drift_bps: Input should be less than or equal to 500",
+        ),
+    ],
+)
+def test_settings__what_is_wrong__is_named_with_field_and_reason(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(Misconfigured, match="keeper.toml") as caught:
+        read(tmp_path, text)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings__no_file__is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(
+        Misconfigured, match=r"settings: .*keeper.toml cannot be read \(No such file or directory\)"
+    ):
+        read_settings(tmp_path / "keeper.toml")

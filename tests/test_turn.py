@@ -1,0 +1,229 @@
+"""One turn over the real chain: what is done, what is not, and the reason for either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from keeper.app import explain, open_keeper
+from keeper.devnet.world import World
+from keeper.domain.flights import State
+from keeper.domain.units import HEALTH_WAD_PER_BPS, Address
+from keeper.domain.verdicts import Kind, Verdict
+from keeper.settings import Settings, read_settings
+from keeper.turn import Keeper, Turn
+from tests.conftest import KEEPER_KEY, SetRule
+
+OpenKeeper = Callable[..., Keeper]
+
+
+@pytest.fixture
+def settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
+    (tmp_path / "keeper.toml").write_text(
+        f"""
+        [chain]
+        id = {world.chain_id}
+        url = "{world.node.url}"
+        [[watch]]
+        thresholds = "{world.thresholds}"
+        owners = ["{world.roles.owner}", "{world.roles.twin}"]
+        """
+    )
+    return read_settings(tmp_path / "keeper.toml")
+
+
+@pytest.fixture
+def keeper(settings: Settings) -> Iterator[OpenKeeper]:
+    with ExitStack() as opened:
+
+        def open_it(dry_run: bool = False, **limits: int) -> Keeper:
+            kept = opened.enter_context(open_keeper(settings, dry_run))
+            return replace(kept, limits=replace(kept.limits, **limits))
+
+        yield open_it
+
+
+def take_turn(keeper: Keeper) -> Turn:
+    return keeper.turn(keeper.node.head())
+
+
+def verdict_of(turn: Turn, owner: Address) -> Verdict:
+    (verdict,) = [verdict for verdict in turn.verdicts if verdict.key.owner == owner]
+    return verdict
+
+
+def test_a_breached_loan_lands_on_its_target_and_the_next_turn_leaves_it_alone(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=1.3)
+    set_rule(owner)
+    world.automine(False)
+    kept = keeper()
+
+    turn = take_turn(kept)
+    assert verdict_of(turn, owner).kind is Kind.BREACHED
+    assert len(turn.intents) == 1
+    world.mine()
+
+    after = take_turn(kept)
+    assert [change.flight.state for change in after.changes] == [State.INCLUDED]
+    assert verdict_of(after, owner).kind is Kind.WITHIN
+    assert after.intents == ()
+    target = 17_000 * HEALTH_WAD_PER_BPS
+    assert abs(world.account_data(owner).health - target) * 10_000 < target * 5
+
+
+def test_a_dry_run_rehearses_and_signs_nothing(world: World, set_rule: SetRule, keeper: OpenKeeper) -> None:
+    world.open_loan(world.roles.owner, 100, health=1.3)
+    set_rule(world.roles.owner)
+    world.automine(False)
+    turn = take_turn(keeper(dry_run=True))
+    assert len(turn.intents) == 1
+    assert world.node.ask("txpool_status")["pending"] == "0x0"
+    assert world.node.ask("eth_getTransactionCount", world.roles.keeper, "pending") == hex(0)
+
+
+def test_two_breached_loans__the_nearer_to_liquidation__goes_first_and_the_other_next_block(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    owner, twin = world.roles.owner, world.roles.twin
+    world.open_loan(owner, 100, health=1.35)
+    world.open_loan(twin, 100, health=1.2)
+    for who in (owner, twin):
+        set_rule(who)
+    world.automine(False)
+    kept = keeper()
+
+    first = take_turn(kept)
+    assert [intent.plan.key.owner for intent in first.intents] == [twin]
+    assert verdict_of(first, owner).kind is Kind.BARRED
+    assert verdict_of(first, owner).why.startswith("sender: nonce 0, decided in block")
+    world.mine()
+    second = take_turn(kept)
+    assert [intent.plan.key.owner for intent in second.intents] == [owner]
+
+
+def test_a_flight_mined_after_the_block_judged__still_counts_as_under_way(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=1.3)
+    set_rule(world.roles.owner)
+    world.automine(False)
+    kept = keeper()
+    judged = kept.node.head()
+    kept.turn(judged)
+    world.mine()
+
+    late = kept.turn(judged)
+    assert late.intents == ()
+    assert "still under way" in verdict_of(late, world.roles.owner).why
+
+
+def test_a_loan_that_cannot_be_read__is_blind__and_the_other_is_still_attended(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    owner, twin = world.roles.owner, world.roles.twin
+    world.open_loan(owner, 100, health=1.3)
+    world.open_loan(twin, 100, health=1.3)
+    world.supply(twin, "WBTC", 1)
+    for who in (owner, twin):
+        set_rule(who)
+    world.set_price("WBTC", 0)
+    world.automine(False)
+
+    turn = take_turn(keeper())
+    assert verdict_of(turn, twin).kind is Kind.BLIND
+    assert verdict_of(turn, twin).why == "oracle: Aave cannot value the account"
+    assert [intent.plan.key.owner for intent in turn.intents] == [owner]
+
+
+@pytest.mark.parametrize(
+    ("rule", "limits", "kind", "why"),
+    [
+        ({"allowance": 0}, {}, Kind.BARRED, "allowance: the owner has granted none of the aToken"),
+        (
+            {"allowance": 10**18},
+            {},
+            Kind.BARRED,
+            "allowance: the aToken allowance is short of what must be sold",
+        ),
+        ({"keeper": "stranger"}, {}, Kind.BARRED, "rule: another keeper is named, "),
+        ({}, {"max_fee_wei": 1}, Kind.BARRED, "fees: the base fee of "),
+        ({}, {"max_price_age": 1}, Kind.BLIND, "oracle: the collateral's price is "),
+    ],
+)
+def test_a_breach_that_may_not_be_acted_on__is_barred_or_blind__with_its_reason_in_the_journal(
+    world: World,
+    set_rule: SetRule,
+    keeper: OpenKeeper,
+    settings: Settings,
+    rule: dict[str, object],
+    limits: dict[str, int],
+    kind: Kind,
+    why: str,
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=1.3)
+    if rule.get("keeper") == "stranger":
+        rule = {"keeper": world.roles.stranger}
+    set_rule(owner, **rule)
+    world.warp(100)
+    kept = keeper(**limits)
+
+    turn = take_turn(kept)
+    assert turn.intents == ()
+    page = explain(settings, owner, turn.block.number)
+    assert page is not None
+    for verdict in (verdict_of(turn, owner), page.verdicts[0]):
+        assert verdict.kind is kind
+        assert verdict.why.startswith(why)
+
+
+def test_a_rule_set_while_the_keeper_runs__is_seen_in_the_next_turn(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    kept = keeper(dry_run=True)
+    assert take_turn(kept).verdicts == ()
+    set_rule(world.roles.owner)
+    assert verdict_of(take_turn(kept), world.roles.owner).why == "loan: no debt"
+
+
+def test_a_keeper_without_gas_money__is_barred__and_takes_no_nonce(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=1.3)
+    set_rule(world.roles.owner)
+    world.automine(False)
+    world.node.ask("anvil_setBalance", world.roles.keeper, hex(1))
+    kept = keeper()
+
+    turn = take_turn(kept)
+    assert verdict_of(turn, world.roles.owner).kind is Kind.BARRED
+    assert "holds 1 wei" in verdict_of(turn, world.roles.owner).why
+    world.node.ask("anvil_setBalance", world.roles.keeper, hex(10**18))
+    world.mine()
+    assert len(take_turn(kept).intents) == 1
+
+
+def test_a_pool_whose_next_range_is_thin__is_sized_by_what_it_really_asks(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    """Most liquidity lies within ±8000 ticks, so a price just inside their edge makes the closed form too cheap."""
+    owner = world.roles.owner
+    edge = 2_000 / 1.0001**7_990
+    world.set_price("WETH", edge)
+    from keeper.devnet.actors import move_pool_to
+
+    move_pool_to(world)
+    world.open_loan(owner, 3_000, health=1.3)
+    set_rule(owner, slippage_bps=500)
+    world.automine(False)
+    turn = take_turn(keeper())
+    (intent,) = turn.intents
+    assert abs(intent.rehearsal.health - 17_000 * HEALTH_WAD_PER_BPS) * 1_000 < intent.rehearsal.health
