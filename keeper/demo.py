@@ -6,8 +6,8 @@ Chain, Aave, Uniswap, contract, liquidator and keeper (a process of its own) are
                      ▲                                                  yes: the next block, 12 s later ─┐
                      └───────────────────────────────────────────────── no: the next price  ◀────────────┘
 
-Keeper and liquidator see the same block, and what they send competes for the next one, which Anvil fills by tip; the
-liquidator bids more. A keeper whose turn takes longer than a slot's twelve seconds has missed the block, as it would
+Keeper and liquidator see the same block, and what they send competes for the next one, which Anvil fills by what is bid,
+highest first; the liquidator bids more. A keeper whose turn takes longer than a slot's twelve seconds has missed the block, as it would
 outside. What is counted is read from the chain at every block; the reasons are the journal's.
 
 Assumes: USDC is worth a dollar throughout.
@@ -458,8 +458,9 @@ class _Play:
     def _keep_usdc_fresh(self, now: int) -> None:
         """Repeat the dollar in the next price's block now and then: a feed that is silent for a day is not believed."""
         if now - self._beat >= _HEARTBEAT:
-            said = calldata("set(int256)", BASE)
-            self.world.node.ask_many([offer(self.world.roles.deployer, self.world.usdc.feed, said, GWEI)])
+            world, said = self.world, calldata("set(int256)", BASE)
+            base_fee = world.node.head().base_fee
+            world.node.ask_many([offer(world.roles.deployer, world.usdc.feed, said, GWEI, base_fee)])
             self._beat = now
 
     def _close_hour(self) -> None:
@@ -468,8 +469,10 @@ class _Play:
         guarded, twin = self.last
         hour = Hour(
             time=self._hour[1],
+            price_open=self._prices[0],
             price=self._prices[-1],
             price_low=min(self._prices),
+            price_high=max(self._prices),
             guarded_health=_health(guarded.health),
             guarded_low=_health(self._hour_lowest[0]),
             guarded_equity=_equity(guarded),

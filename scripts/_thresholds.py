@@ -16,27 +16,39 @@ import click
 from eth_utils.address import is_address, to_checksum_address
 
 from keeper.devnet.world import World
+from keeper.domain.errors import Misconfigured
 from keeper.domain.loans import LoanRule
 from keeper.domain.units import BPS, NOBODY, Address
 from keeper.protocols.loan_thresholds import MAX_SLIPPAGE_BPS, TOLERANCE_BPS
+from keeper.protocols.methods import Method
 
 DEVNET = Path(".keeper") / "devnet.json"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class AddressType(click.ParamType):
-    """An address with a valid checksum, or all in one case."""
+    """An address with a valid checksum, or all in one case; or, of an asset, its symbol on the devnet here."""
 
     name = "address"
 
+    def __init__(self, or_symbol: bool = False) -> None:
+        self.or_symbol = or_symbol
+
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Address:
         """The address, checksummed."""
-        if not is_address(value):
+        if is_address(value):
+            return Address(to_checksum_address(value))
+        world = devnet() if self.or_symbol else None
+        if world is None:
             self.fail(f"{value} is not a 20-byte address with a valid checksum", param, ctx)
-        return Address(to_checksum_address(value))
+        try:
+            return world.reserve(value).token
+        except Misconfigured as error:
+            self.fail(str(error), param, ctx)
 
 
 ADDRESS = AddressType()
+ASSET = AddressType(or_symbol=True)
 
 
 @cache
@@ -97,6 +109,13 @@ def unlock(account: Any, unattended: bool) -> None:
         account.set_autosign(True)
     except AccountsError as error:
         raise click.ClickException(f"account: {account.alias} does not open with this passphrase") from error
+
+
+def ask(provider: Any, to: Address, method: Method, *arguments: Any) -> bytes:
+    """What a view answers at the newest block."""
+    call = {"to": to, "data": f"0x{method.call(*arguments).hex()}"}
+    answer: str = provider.make_request("eth_call", [call, "latest"])
+    return bytes.fromhex(answer.removeprefix("0x"))
 
 
 def immutables(provider: Any, address: str) -> dict[str, str]:

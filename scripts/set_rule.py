@@ -1,12 +1,12 @@
 """Write a rule on chain, read it back, and say what the contract's own `check` makes of it.
 
-    ape run set_rule --network http://127.0.0.1:8545 --account TEST::1 --thresholds 0x... \
-        --collateral 0x... --debt 0x... --floor-bps 12000 --target-bps 15000 --ceiling-bps 20000 \
-        --max-step 50000000000
+    ape run set_rule --network http://127.0.0.1:8545 --account TEST::1 --collateral WETH --debt USDC \
+        --floor-bps 14000 --target-bps 17000 --ceiling-bps 25000 --max-step 50000000000 --approve
 
 Health factors are in basis points: 12000 is a health of 1.2. `--max-step` is in the debt asset's smallest
-unit. Without `--id` the rule is appended; with it, it replaces. What the contract would refuse is refused
-here first, in the same words.
+unit. Without `--id` the rule is appended; with it, it replaces. Symbols, the contract and the chain are known
+beside a devnet; elsewhere they are given by `--thresholds`, `--chain-id` and addresses. What the contract
+would refuse is refused here first, in the same words.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import click
 from ape.cli import ConnectedProviderCommand, account_option
 
 from keeper.domain.loans import Band, Limits, LoanRule
-from keeper.domain.units import NOBODY, Address, health_text
+from keeper.domain.units import BPS, NOBODY, Address, health_text
 from keeper.domain.verdicts import Kind
+from keeper.protocols.aave_v3 import GET_RESERVE_DATA, SYMBOL, Reserve, read_reserve
 from keeper.protocols.loan_thresholds import rule_fields
 from scripts._thresholds import (
     ADDRESS,
+    ASSET,
+    ask,
     confirmations,
     container,
     devnet,
@@ -32,16 +35,13 @@ from scripts._thresholds import (
 )
 
 _DAY = 86_400
-_TOKEN = [
-    {
-        "type": "function",
-        "name": name,
-        "stateMutability": "view",
-        "inputs": [],
-        "outputs": [{"name": "", "type": kind}],
-    }
-    for name, kind in (("symbol", "string"), ("decimals", "uint8"))
-]
+_APPROVE = {
+    "type": "function",
+    "name": "approve",
+    "stateMutability": "nonpayable",
+    "inputs": [{"name": "spender", "type": "address"}, {"name": "value", "type": "uint256"}],
+    "outputs": [{"name": "", "type": "bool"}],
+}
 
 
 @click.command(cls=ConnectedProviderCommand)
@@ -51,8 +51,8 @@ _TOKEN = [
 @click.option(
     "--id", "rule_id", type=click.IntRange(min=0), help="The rule to replace; without it, a new one."
 )
-@click.option("--collateral", type=ADDRESS, required=True, help="The asset to sell.")
-@click.option("--debt", type=ADDRESS, required=True, help="The asset to repay.")
+@click.option("--collateral", type=ASSET, required=True, help="The asset to sell.")
+@click.option("--debt", type=ASSET, required=True, help="The asset to repay.")
 @click.option("--floor-bps", type=int, required=True, help="Act below this health.")
 @click.option("--target-bps", type=int, required=True, help="Land on this health.")
 @click.option("--ceiling-bps", type=int, required=True, help="Above this health there is room; stored.")
@@ -62,6 +62,9 @@ _TOKEN = [
 @click.option("--days", type=float, default=365.0, show_default=True, help="How long the rule holds.")
 @click.option("--expiry", type=int, help="The same as a unix time.")
 @click.option("--keeper", type=ADDRESS, default=NOBODY, help="Who may act; without it, anyone.")
+@click.option(
+    "--approve", is_flag=True, help="Also let the contract take the collateral's aToken, unlimited."
+)
 @click.option("--yes", is_flag=True, help="Sign without asking.")
 def cli(
     provider: Any,
@@ -80,6 +83,7 @@ def cli(
     days: float,
     expiry: int | None,
     keeper: Address,
+    approve: bool,
     yes: bool,
 ) -> None:
     """Write a rule on chain, read it back, and say what `check` makes of it."""
@@ -88,60 +92,71 @@ def cli(
     at = thresholds or (world.thresholds if world else NOBODY)
     if at == NOBODY:
         raise click.ClickException("rule: say which contract holds it, with --thresholds")
-    immutables(provider, at)
+    aave = Address(immutables(provider, at)["AAVE"])
     now = int(provider.get_block("latest").timestamp)
+    if expiry is None:
+        expiry = now + int(days * _DAY)
     rule = LoanRule(
         collateral=collateral,
         debt=debt,
         band=Band(floor_bps, target_bps, ceiling_bps),
-        limits=Limits(
-            slippage_bps, cooldown, max_step, now + int(days * _DAY) if expiry is None else expiry, keeper
-        ),
+        limits=Limits(slippage_bps, cooldown, max_step, expiry, keeper),
     )
     if reason := refusal(rule, now):
         raise click.ClickException(reason)
+    sold, repaid = reserve_of(provider, aave, collateral), reserve_of(provider, aave, debt)
 
     contract = container().at(at)
     count = int(contract.rule_count(account.address))
     number = count if rule_id is None else rule_id
     if number > count:
         raise click.ClickException(f"rule: id {number} is past the end of the owner's {count} rules")
-    show(provider, account.address, number, rule)
+    click.echo(f"rule {number} of {account.address}")
+    show(provider, rule, repaid.unit)
     unlock(account, yes)
-    receipt = contract.set_rule(
-        number, rule_fields(rule), sender=account, required_confirmations=confirmations(provider)
-    )
+    sent = {"sender": account, "required_confirmations": confirmations(provider)}
+    receipt = contract.set_rule(number, rule_fields(rule), **sent)
     stored = tuple(contract.rule_of(account.address, number))
     if stored != rule_fields(rule):
         raise click.ClickException(f"rule: {stored} was read back, and {rule_fields(rule)} was sent")
     click.echo(f"set in {receipt.txn_hash}, {receipt.gas_used} gas, and read back the same")
+    if approve:
+        let_take(sold.a_token, at, sent)
     finding = contract.check(account.address, number)
     click.echo(
         f"check: {Kind(finding.verdict).name.lower()}, health {health_text(finding.health)}, "
-        f"repay {finding.repay}, sell {finding.sell}" + (f" ({finding.why})" if finding.why else "")
+        f"repay {finding.repay}, sell {finding.sell} ({finding.why})"
     )
 
 
-def show(provider: Any, owner: str, number: int, rule: LoanRule) -> None:
+def reserve_of(provider: Any, aave: Address, asset: Address) -> Reserve:
+    """What Aave knows of an asset; ClickException when it lists none such."""
+    reserve = read_reserve(ask(provider, aave, GET_RESERVE_DATA, asset))
+    if reserve.a_token == NOBODY:
+        raise click.ClickException(f"rule: Aave at {aave} does not list {asset}")
+    return reserve
+
+
+def show(provider: Any, rule: LoanRule, debt_unit: int) -> None:
     """The rule as people read it, before anything is signed."""
     band, limits = rule.band, rule.limits
-    sold, _ = _symbol_and_unit(provider, rule.collateral)
-    repaid, unit = _symbol_and_unit(provider, rule.debt)
-    click.echo(f"rule {number} of {owner}")
-    click.echo(f"  sell {sold} {rule.collateral} to repay {repaid} {rule.debt}")
-    click.echo(
-        f"  below health {band.floor_bps / 10_000:.4f}, back to {band.target_bps / 10_000:.4f} "
-        f"(ceiling {band.ceiling_bps / 10_000:.4f})"
+    floor, target, ceiling = (
+        f"{bps / BPS:.4f}" for bps in (band.floor_bps, band.target_bps, band.ceiling_bps)
     )
-    click.echo(f"  at most {limits.max_step / unit:,.2f} {repaid} at once, every {limits.cooldown} s")
+    (sold,) = SYMBOL.read(ask(provider, rule.collateral, SYMBOL))
+    (repaid,) = SYMBOL.read(ask(provider, rule.debt, SYMBOL))
     who = "anyone" if limits.keeper == NOBODY else limits.keeper
+    click.echo(f"  sell {sold} {rule.collateral} to repay {repaid} {rule.debt}")
+    click.echo(f"  below health {floor}, back to {target} (ceiling {ceiling})")
+    click.echo(f"  at most {limits.max_step / debt_unit:,.2f} {repaid} at once, every {limits.cooldown} s")
     click.echo(f"  at most {limits.slippage_bps} bps lost, by {who}, until unix second {limits.expiry}")
 
 
-def _symbol_and_unit(provider: Any, token: Address) -> tuple[str, int]:
+def let_take(a_token: Address, thresholds: Address, sent: dict[str, Any]) -> None:
+    """Approve the contract for the owner's aToken, without limit."""
     from ape import Contract  # noqa: PLC0415
 
-    if not provider.get_code(token):
-        raise click.ClickException(f"rule: there is no token at {token}")
-    contract = Contract(token, abi=_TOKEN, fetch_from_explorer=False)
-    return str(contract.symbol()), 10 ** int(contract.decimals())
+    receipt = Contract(a_token, abi=[_APPROVE], fetch_from_explorer=False).approve(
+        thresholds, 2**256 - 1, **sent
+    )
+    click.echo(f"approved in {receipt.txn_hash}: the contract may take {a_token}")

@@ -67,7 +67,7 @@ venv() {
 
 pip_install() {
     .venv/bin/python -m pip install --no-input --progress-bar off --disable-pip-version-check \
-        --no-warn-script-location --no-deps --no-build-isolation "$@"
+        --retries 2 --no-warn-script-location --no-deps --no-build-isolation "$@"
 }
 
 install() {

@@ -24,6 +24,16 @@ from keeper.domain.blocks import Block
 from keeper.domain.errors import NodeRefused, NodeUnreachable
 from keeper.domain.units import Address
 
+# The last two are how web3.py takes an answer of the wrong shape.
+_NO_ANSWER: Final = (
+    requests.RequestException,
+    OSError,
+    JSONDecodeError,
+    UnicodeDecodeError,
+    Web3Exception,
+    AttributeError,
+    TypeError,
+)
 Question = tuple[str, Sequence[Any]]
 """A JSON-RPC method and its parameters."""
 
@@ -71,13 +81,7 @@ class Node:
         self._set_timeout(method)
         try:
             answer = self._provider.make_request(RPCEndpoint(method), list(params))
-        except (
-            requests.RequestException,
-            OSError,
-            JSONDecodeError,
-            UnicodeDecodeError,
-            Web3Exception,
-        ) as error:
+        except _NO_ANSWER as error:
             raise self._unreachable(method, error) from error
         return _result(method, answer)
 
@@ -96,13 +100,7 @@ class Node:
         self._set_timeout(questions[0][0])
         try:
             answers = self._provider.make_batch_request([(RPCEndpoint(m), list(p)) for m, p in questions])
-        except (
-            requests.RequestException,
-            OSError,
-            JSONDecodeError,
-            UnicodeDecodeError,
-            Web3Exception,
-        ) as error:
+        except _NO_ANSWER as error:
             raise self._unreachable(questions[0][0], error) from error
         _require_one_answer_each(answers, len(questions), self.name)
         results: list[Any] = []

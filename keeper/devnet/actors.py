@@ -16,9 +16,10 @@ from eth_abi.abi import decode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from keeper.chain.node import Question
+from keeper.chain.node import Question, block_of
 from keeper.devnet.transactions import Mined, call_many, calldata, mined, offer, receipt, wait_for
 from keeper.devnet.world import MAX_UINT, POOL_FEE, SLOT0, Amount, Reserve, World, units
+from keeper.domain.blocks import Block
 from keeper.domain.errors import Misconfigured
 from keeper.domain.units import GWEI, WAD, Address
 
@@ -38,7 +39,7 @@ class Arbitrageur:
     world: World
     tip_wei: int = GWEI
 
-    def offer(self, sqrt_price: int) -> Question | None:
+    def offer(self, sqrt_price: int, base_fee: int) -> Question | None:
         """The one swap that ends at `sqrt_price`, ready for the mempool; None when the pool is there already."""
         world, who = self.world, self.world.roles.arbitrageur
         holds = ("balanceOf(address)", "(uint256)", (who,))
@@ -58,7 +59,7 @@ class Arbitrageur:
         else:
             sold, bought, purse = world.usdc, world.weth, usdc
         trade = (sold.token, bought.token, POOL_FEE, who, _NEVER, purse, 0, sqrt_price)
-        return offer(who, world.uniswap.swap_router, calldata(_SWAP, trade), self.tip_wei)
+        return offer(who, world.uniswap.swap_router, calldata(_SWAP, trade), self.tip_wei, base_fee)
 
 
 def move_pool_to(world: World, usd: Amount | None = None) -> None:
@@ -68,7 +69,7 @@ def move_pool_to(world: World, usd: Amount | None = None) -> None:
         if usd is None
         else world.sqrt_price_at(units(usd, _PRICE_DECIMALS), world.price("USDC"))
     )
-    trade = Arbitrageur(world).offer(target)
+    trade = Arbitrageur(world).offer(target, world.node.head().base_fee)
     if trade is not None:
         (sent,) = world.node.ask_many([trade])
         _mine_if_needed(world)
@@ -101,7 +102,7 @@ class Liquidator:
     """Liquidates whoever falls below health 1, as far as Aave's close factor lets it, for the underlying asset.
 
     It learns of borrowers from Aave's events since the founding. The deployer, who stands for the rest of the market,
-    is left alone. `tip_wei` is what it bids for its place in the block.
+    is left alone. `tip_wei` is what it bids for its place in the block, above the newest block's base fee.
     """
 
     world: World
@@ -122,7 +123,7 @@ class Liquidator:
     def submit(self) -> list[str]:
         """Put a liquidation into the mempool for every borrower below health 1 at the newest block."""
         world = self.world
-        self._learn()
+        head = self._learn()
         offers = []
         for user in (user for user, health in self._healths().items() if health < WAD):
             if (pair := self._largest(user)) is None:
@@ -130,7 +131,7 @@ class Liquidator:
             collateral, debt = pair
             arguments = (collateral.token, debt.token, user, MAX_UINT, False)
             data = calldata("liquidationCall(address,address,address,uint256,bool)", *arguments)
-            offers.append(offer(world.roles.liquidator, world.aave.pool, data, self.tip_wei))
+            offers.append(offer(world.roles.liquidator, world.aave.pool, data, self.tip_wei, head.base_fee))
         sent: list[str] = world.node.ask_many(offers)
         self._sent += sent
         return sent
@@ -148,13 +149,17 @@ class Liquidator:
         self._sent = waiting
         return done
 
-    def _learn(self) -> None:
+    def _learn(self) -> Block:
         wanted = {"address": self.world.aave.pool, "topics": [_BORROW], "toBlock": "latest"}
         wanted["fromBlock"] = hex(max(self._seen_until, self.world.block))
-        # The number first: a block mined between the two is read again next time, not missed.
-        head, logs = self.world.node.ask_many([("eth_blockNumber", []), ("eth_getLogs", [wanted])])
+        # The header first: a block mined between the two is read again next time, not missed.
+        header, logs = self.world.node.ask_many(
+            [("eth_getBlockByNumber", ["latest", False]), ("eth_getLogs", [wanted])]
+        )
         self._borrowers |= dict.fromkeys(_address(log["topics"][2]) for log in logs)
-        self._seen_until = int(head, 16)
+        head = block_of(header, "latest")
+        self._seen_until = head.number
+        return head
 
     def _healths(self) -> dict[Address, int]:
         returns = "(uint256,uint256,uint256,uint256,uint256,uint256)"

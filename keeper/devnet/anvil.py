@@ -35,8 +35,8 @@ _PLATFORMS: Final = {
     ("darwin", "x86_64"): "darwin-amd64",
     ("darwin", "arm64"): "darwin-arm64",
 }
-# The shell's own pid is the only thing it needs to outlive: when the pipe closes, its writer is gone.
-_WATCH: Final = 'read -r _; kill -9 "$1" 2>/dev/null'
+# When the pipe closes, whoever held its other end is gone.
+_WATCH: Final = 'read -r _; kill -9 "$1" 2>/dev/null; rm -rf "$2"'
 
 DEV_ACCOUNTS: Final = tuple(
     Address(account)
@@ -147,14 +147,14 @@ class Anvil:
             )
         self.pid: Final = self._process.pid
         self._watch = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "sh", str(self.pid)],
+            ["/bin/sh", "-c", _WATCH, "sh", str(self.pid), self._folder.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            self.url: Final = f"http://127.0.0.1:{self._wait_until_listening(log)}"
+            self.url: Final = f"http://127.0.0.1:{self._wait_until_listening(log, fork_url)}"
             self.node: Final = Node(self.url, timeout)
             # From here on it would write every request into that file.
             self.node.ask("anvil_setLoggingEnabled", False)
@@ -162,15 +162,19 @@ class Anvil:
             self.stop()
             raise
 
-    def _wait_until_listening(self, log: Path) -> int:
+    def _wait_until_listening(self, log: Path, fork_url: str | None) -> int:
         give_up_at = time.monotonic() + _BOOT_SECONDS
         while time.monotonic() < give_up_at:
             written = log.read_bytes()
             if (listening := _LISTENING.search(written)) is not None:
                 return int(listening.group(1))
             if self._process.poll() is not None:
-                said = written.decode(errors="replace").strip().splitlines() or ["nothing"]
-                raise Misconfigured(f"devnet: Anvil would not start; it said: {' '.join(said[-3:])}")
+                text = written.decode(errors="replace").strip()
+                # An endpoint's URL may hold a key.
+                said = (text.replace(fork_url, "the fork's source") if fork_url else text).splitlines()
+                raise Misconfigured(
+                    f"devnet: Anvil would not start; it said: {' '.join(said[-3:]) or 'nothing'}"
+                )
             time.sleep(0.003)
         raise Misconfigured(f"devnet: Anvil did not listen within {_BOOT_SECONDS:.0f} s")
 

@@ -16,7 +16,7 @@ the first step goes there at once. Before EIP-1559 there was no base fee: the ga
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from itertools import chain, pairwise
@@ -74,7 +74,7 @@ class Scenario:
         for before, after in pairwise(anchors):
             yield from self._leg(before, after)
 
-    def play(self, world: World) -> Iterator[Step]:
+    def play(self, world: World) -> Generator[Step, None, None]:
         """Bring one point after the other onto the chain, each in one block; what happens between is the caller's.
 
         The caller may mine further blocks before asking for the next step. Automine is off while it plays.
@@ -115,13 +115,14 @@ class Scenario:
 
 def _bring(world: World, arbitrageur: Arbitrageur, point: Point, shift: int) -> Step:
     price = units(point.usd, _PRICE_DECIMALS)
-    offers = [offer(world.roles.deployer, world.weth.feed, calldata("set(int256)", price), GWEI)]
-    trade = arbitrageur.offer(world.sqrt_price_at(price, world.price("USDC")))
+    base_fee = None if point.gas_gwei is None else round(point.gas_gwei * GWEI)
+    head = world.node.head()
+    fee = head.base_fee if base_fee is None else base_fee
+    offers = [offer(world.roles.deployer, world.weth.feed, calldata("set(int256)", price), GWEI, fee)]
+    trade = arbitrageur.offer(world.sqrt_price_at(price, world.price("USDC")), fee)
     if trade is not None:
         offers.append(trade)
     sent = world.node.ask_many(offers)
-    base_fee = None if point.gas_gwei is None else round(point.gas_gwei * GWEI)
-    head = world.node.head()
     timestamp = max(head.timestamp + BLOCK_SECONDS, point.time + shift)
     world.mine_at(timestamp, base_fee)
     receipts(world.node, sent)

@@ -21,13 +21,12 @@ from eth_utils.crypto import keccak
 from keeper.chain.node import Node, Question
 from keeper.devnet.artifacts import Compiled
 from keeper.domain.errors import Misconfigured, NodeRefused
-from keeper.domain.units import GWEI, Address
+from keeper.domain.units import Address
 
 GAS: Final = 16_000_000
 """Allowed to each transaction: below the 2^24 a transaction may use since Osaka."""
-# Enough for a swap or a liquidation at any base fee a scenario sets, and little enough for 10,000 ETH to allow many.
+# Enough for a swap or a liquidation, and little enough for 10,000 ETH to allow many at once.
 _ACT_GAS: Final = 2_000_000
-_MAX_FEE: Final = 10_000 * GWEI
 _BATCH: Final = 40
 _MINED_WITHIN_SECONDS: Final = 10.0
 _ERROR_STRING: Final = bytes.fromhex("08c379a0")
@@ -110,10 +109,14 @@ def send(
     return receipt(node, sent)
 
 
-def offer(sender: Address, to: Address, data: str, tip_wei: int) -> Question:
-    """The question that leaves one transaction in the mempool, bidding `tip_wei` per gas; its answer is the hash."""
+def offer(sender: Address, to: Address, data: str, tip_wei: int, base_fee: int) -> Question:
+    """The question that leaves one transaction in the mempool; its answer is the hash.
+
+    Bids as most wallets do: `tip_wei` per gas, capped at twice `base_fee` above it. Anvil fills a block by that cap,
+    so of two who see the same base fee the one with the larger tip comes first.
+    """
     fields = {"from": sender, "to": to, "data": data, "gas": hex(_ACT_GAS)}
-    fields |= {"maxPriorityFeePerGas": hex(tip_wei), "maxFeePerGas": hex(_MAX_FEE)}
+    fields |= {"maxPriorityFeePerGas": hex(tip_wei), "maxFeePerGas": hex(2 * base_fee + tip_wei)}
     return "eth_sendTransaction", [fields]
 
 
@@ -125,12 +128,12 @@ def receipt(node: Node, transaction: str) -> Mined:
 def wait_for(node: Node, transaction: str) -> dict[str, Any]:
     """The receipt, as JSON-RPC writes it, of a transaction that is about to be mined, reverted or not."""
     give_up_at = time.monotonic() + _MINED_WITHIN_SECONDS
-    found: dict[str, Any] | None
-    while (found := node.ask("eth_getTransactionReceipt", transaction)) is None:
-        if time.monotonic() > give_up_at:
-            raise NodeRefused(f"{transaction} was not mined within {_MINED_WITHIN_SECONDS:.0f} s")
+    while time.monotonic() < give_up_at:
+        found: dict[str, Any] | None = node.ask("eth_getTransactionReceipt", transaction)
+        if found is not None:
+            return found
         time.sleep(0.002)
-    return found
+    raise NodeRefused(f"{transaction} was not mined within {_MINED_WITHIN_SECONDS:.0f} s")
 
 
 def receipts(node: Node, hashes: Sequence[str]) -> list[Mined]:

@@ -74,11 +74,13 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One bar as it was played: the price at its end and its lowest, each loan at its last block and at its lowest."""
+    """One bar as it was played: its first, last, lowest and highest price, each loan at its last block and at its lowest."""
 
     time: int
+    price_open: float
     price: float
     price_low: float
+    price_high: float
     guarded_health: float | None
     guarded_low: float | None
     guarded_equity: float
@@ -201,7 +203,7 @@ def count_text(count: int, noun: str) -> str:
     return f"no {noun}" if count == 0 else f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def verdict_on_both(record: Record) -> str:
+def summary(record: Record) -> str:
     """The whole play in two or three sentences, true whichever way it went."""
     guarded, twin, cost = record.guarded, record.twin, record.cost
     ahead = guarded.equity_end - cost.gas - twin.equity_end
@@ -214,7 +216,11 @@ def verdict_on_both(record: Record) -> str:
         + (f", which cost it {usd_text(twin.penalty)}" if twin.liquidations else "")
         + f", and fell as low as {health_text(twin.min_health)}"
     )
-    acts = f"The keeper acted {len(record.acts)} time{'' if len(record.acts) == 1 else 's'}" if record.acts else "The keeper had nothing to do"
+    acts = (
+        f"The keeper acted {len(record.acts)} time{'' if len(record.acts) == 1 else 's'}"
+        if record.acts
+        else "The keeper had nothing to do"
+    )
     third = f"{acts}, for {usd_text(cost.total)} in fees, slippage and gas" if record.acts else acts
     more = "more" if ahead >= 0 else "less"
     return (

@@ -75,11 +75,15 @@ class Resend:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Sign the same nonce again with higher fees, for the same call or to cancel it, and broadcast that."""
+    """Sign the same nonce again with higher fees, for the same call or to cancel it, and broadcast that.
+
+    `known` as in `Seen`: what cannot be replaced after all is at least not left unsent.
+    """
 
     purpose: Purpose
     fees: Fees
     why: str
+    known: bool
 
 
 Action = Wait | Include | Finish | Resend | Replace
@@ -152,7 +156,7 @@ def _late(flight: Flight, newest: Attempt, seen: Seen, limits: SendLimits) -> Ac
     fees = replacement_fees(newest.fees, seen.base_fee, limits.tip_wei, limits.max_fee_wei)
     if fees is None:
         return _hold(newest, seen, f"{why}; cancelling would exceed the fee ceiling")
-    return Replace(Purpose.CANCEL, fees, why)
+    return Replace(Purpose.CANCEL, fees, why, seen.known)
 
 
 def _stuck(newest: Attempt, seen: Seen, limits: SendLimits, waited: int) -> Action:
@@ -163,7 +167,7 @@ def _stuck(newest: Attempt, seen: Seen, limits: SendLimits, waited: int) -> Acti
         why = f"send: not mined at {bid} gwei, and a replacement would exceed {gwei_text(ceiling)} gwei"
         return _hold(newest, seen, why)
     why = f"send: not mined in {waited} blocks at {bid} gwei, replaced at {gwei_text(fees.max_fee)} gwei"
-    return Replace(newest.purpose, fees, why)
+    return Replace(newest.purpose, fees, why, seen.known)
 
 
 def _hold(newest: Attempt, seen: Seen, why: str) -> Action:

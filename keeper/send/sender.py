@@ -194,7 +194,9 @@ class Sender:
             attempt = self._sign(flight, action.purpose, action.fees, head)
         except Exception as error:  # noqa: BLE001 - whoever signs, the attempts already out are still followed
             why = f"send: not replaced by a higher bid: not signed ({type(error).__name__})"
-            return self._write(flight, State.BROADCAST, why, head)
+            if action.known:
+                return self._write(flight, State.BROADCAST, why, head)
+            return self._resend(flight, Resend(flight.attempts[-1], why), head)
         reach(names[0])
         self._journal.add_attempt(flight.intent.id, attempt)
         reach(names[1])

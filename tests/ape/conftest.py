@@ -41,7 +41,11 @@ class Ape:
     ) -> subprocess.CompletedProcess[str]:
         """What the command printed and how it ended."""
         venv = Path(sys.executable).parent
-        environment = {"HOME": str(self.home), "PATH": f"{venv}{os.pathsep}/usr/bin{os.pathsep}/bin"}
+        environment = {
+            "HOME": str(self.home),
+            "PATH": os.pathsep.join([str(venv), "/usr/bin", "/bin"]),
+            "PYTHONPATH": str(ROOT),
+        }
         if passphrase is not None:
             environment[f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE"] = passphrase
         command = [str(venv / "ape"), *map(str, arguments)]

@@ -22,7 +22,7 @@ from keeper.protocols.loan_thresholds import (
     read_finding,
     rule_fields,
 )
-from keeper.protocols.methods import Method, revert_reason
+from keeper.protocols.methods import revert_reason
 from scripts._thresholds import refusal
 from tests.ape.conftest import ALIAS, OWNER, ROOT, Ape
 
@@ -34,10 +34,6 @@ def ask(world: World, to: Address, data: bytes, sender: Address = NOBODY) -> byt
 
 def finding(world: World, thresholds: Address, owner: Address, rule: int) -> Finding:
     return read_finding(ask(world, thresholds, CHECK.call(owner, rule)))
-
-
-def signature(method: Method) -> str:
-    return f"{method.name}({','.join(method.inputs)})"
 
 
 def deploy_arguments(world: World) -> tuple[str | int, ...]:
@@ -89,12 +85,14 @@ def test_a_loan__guarded_by_the_scripts_on_a_fork__is_brought_back_to_its_target
     assert "check: barred, health 1.4999" in written.stdout
     assert "allowance: the owner has granted none of the aToken" in written.stdout
 
-    fork.approve(OWNER, fork.weth.a_token, thresholds)
+    again = ape.run(*rule_arguments(fork, thresholds=thresholds, id=0), "--approve")
+    assert again.returncode == 0, again.stderr
+    assert "check: breached, health 1.4999" in again.stdout
     seen = finding(fork, thresholds, OWNER, 0)
     assert seen.kind == Kind.BREACHED, seen.why
     deadline = fork.node.head().timestamp + 600
     plan = (seen.repay, seen.sell, seen.fee, deadline)
-    fork.send(fork.roles.stranger, thresholds, signature(REBALANCE), OWNER, 0, plan)
+    fork.send(fork.roles.stranger, thresholds, REBALANCE.signature, OWNER, 0, plan)
     after = fork.account_data(OWNER)
     assert abs(after.health - 1.7 * WAD) <= 0.005 * 1.7 * WAD
     assert finding(fork, thresholds, OWNER, 0).kind == Kind.WITHIN
@@ -131,6 +129,20 @@ def test_a_contract__that_is_not_the_shipped_one__is_not_taken_for_it(ape: Ape, 
     refused = ape.run(*arguments, tampered)
     assert refused.returncode == 1
     assert "is not the shipped LoanThresholds" in refused.stderr.splitlines()[-1]
+
+
+def test_a_devnet__in_the_working_folder__says_the_chain_the_contract_and_the_assets(
+    ape: Ape, devnet: World, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    devnet.write(tmp_path / ".keeper" / "devnet.json")
+    arguments = ["run", "set_rule", "--network", devnet.url, "--account", ALIAS, "--yes"]
+    arguments += ["--collateral", "WETH", "--debt", "usdc", "--max-step", "1000000"]
+    arguments += ["--floor-bps", "16000", "--target-bps", "17000", "--ceiling-bps", "20000"]
+    done = ape.run(*arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"sell WETH {devnet.weth.token} to repay USDC {devnet.usdc.token}" in done.stdout
+    assert "check: within, health ∞" in done.stdout
 
 
 def test_a_rule__that_the_contract_would_refuse__is_refused_before_it_is_signed(

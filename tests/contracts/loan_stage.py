@@ -40,6 +40,7 @@ ROUTE: Final = "(address,address,uint24,address,uint256,uint256,uint256,uint160)
 DECIMALS: Final = {"WETH": 18, "USDC": 6, "WBTC": 8, "MUTE": 6, "HOOK": 18}
 PRICES: Final = {"WETH": WETH_PRICE, "USDC": BASE, "WBTC": 50_000 * BASE, "MUTE": BASE, "HOOK": 2_500 * BASE}
 NEVER: Final = 2**255
+DEPTH: Final = 50_000_000
 WITHIN, BREACHED, BARRED, BLIND = range(4)
 
 
@@ -234,6 +235,23 @@ class Stage:
         paid = price * 10 ** DECIMALS[bought] // BASE
         push_pool(self.node, self.uniswap, self.tokens, self.pool(sold, bought, fee), (sold, bought), paid, fee)
 
+    def set_health(self, health: float) -> None:
+        """Move the price of WETH, in oracle and pool, until the owner's only loan stands here."""
+        _, debt, _, threshold, _, _ = self.account()
+        held = self.balance(self.a_token("WETH"), OWNER)
+        self.set_price(int(health * debt * 10_000 * WAD / (threshold * held)))
+
+    def open_pool(self, sold: str, bought: str, dollars: int, fee: int = 500) -> None:
+        """A pool at the oracle's price, or more liquidity in it, over the full range."""
+        amounts = {self.tokens[s]: worth(s, dollars) for s in (sold, bought)}
+        with mined_together(self.node) as queue:
+            uniswap_v3.open_pool(queue, self.uniswap, amounts, fee)
+            uniswap_v3.add_liquidity(queue, self.uniswap, amounts, fee, ADMIN)
+
+    def govern(self, signature: str, *arguments: Any) -> None:
+        """Change Aave's configuration."""
+        self.send(ADMIN, self.aave.configurator, signature, *arguments)
+
     def pass_time(self, seconds: int) -> None:
         """Interest accrues and cooldowns end."""
         self.node.ask("evm_increaseTime", hex(seconds))
@@ -267,6 +285,11 @@ def mined_together(node: Node) -> Iterator[Queue]:
     yield queue
     queue.settle()
     node.ask("evm_setAutomine", True)
+
+
+def worth(symbol: str, dollars: int) -> int:
+    """Units of a token, at the price it starts with."""
+    return dollars * BASE // PRICES[symbol] * 10 ** DECIMALS[symbol]
 
 
 def mint(node: Node, symbol: str, token: Address, to: Address, amount: int) -> None:
@@ -348,19 +371,14 @@ def _tokens(
 
 def _furnish(stage: Stage, extra: Sequence[str]) -> None:
     """A lender with much of everything, a trader who can move any pool, and liquidity over the full range."""
-    dollars = 50_000_000
     for symbol, token in stage.tokens.items():
-        whole = dollars * BASE // PRICES[symbol] * 10 ** DECIMALS[symbol]
+        whole = worth(symbol, DEPTH)
         for who, share in ((LENDER, 1), (TRADER, 1_000), (ADMIN, 10)):
             stage.mint(symbol, who, share * whole)
         stage.approve(LENDER, token, stage.aave.pool)
         stage.send(LENDER, stage.aave.pool, "supply(address,uint256,address,uint16)", token, whole, LENDER, 0)
+        stage.approve(TRADER, token, stage.aave.pool)
         stage.approve(TRADER, token, stage.uniswap.swap_router)
         stage.approve(ADMIN, token, stage.uniswap.position_manager)
-    pairs = [("WETH", "USDC"), *((s, "USDC" if s != "MUTE" else "WETH") for s in extra)]
-    with mined_together(stage.node) as queue:
-        for one, two in pairs:
-            amounts = {stage.tokens[s]: dollars * BASE // PRICES[s] * 10 ** DECIMALS[s] for s in (one, two)}
-            uniswap_v3.open_pool(queue, stage.uniswap, amounts, 500)
-            uniswap_v3.add_liquidity(queue, stage.uniswap, amounts, 500, ADMIN)
-
+    for sold, bought in [("WETH", "USDC"), *(("WETH" if s == "MUTE" else s, "MUTE" if s == "MUTE" else "USDC") for s in extra)]:
+        stage.open_pool(sold, bought, DEPTH)

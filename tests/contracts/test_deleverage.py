@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from loan_stage import compiled_source, create
+from tests.contracts.loan_stage import compiled_source, create
 
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.transactions import call

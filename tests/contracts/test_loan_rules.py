@@ -10,7 +10,7 @@ import pytest
 from boa.interpret import set_search_paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from loan_stage import CONTRACTS, NOW, Rule
+from tests.contracts.loan_stage import CONTRACTS, NOW, Rule
 
 OWNER = "0x" + "11" * 20
 STRANGER = "0x" + "22" * 20

@@ -55,7 +55,11 @@ def test_the_liquidator__of_several_below_one__takes_each_in_the_same_block(eith
     world = either_world
     liquidator = Liquidator(world)
     assert liquidator.act() == []
-    for who, debt in ((world.roles.owner, 150_000), (world.roles.twin, 155_000), (world.roles.stranger, 90_000)):
+    for who, debt in (
+        (world.roles.owner, 150_000),
+        (world.roles.twin, 155_000),
+        (world.roles.stranger, 90_000),
+    ):
         world.open_loan(who, 100, debt)
     world.set_price("WETH", 1_780)
     world.automine(False)
@@ -85,10 +89,8 @@ def test_the_liquidator__outbid_by_the_owner_in_the_same_block__gets_nothing(eit
     assert len(liquidator.submit()) == 1
     assert liquidator.outcome() == []
 
-    repay = calldata(
-        "repay(address,uint256,uint256,address)", world.usdc.token, 50_000 * 10**6, 2, owner
-    )
-    world.node.ask_many([offer(owner, world.aave.pool, repay, 50 * GWEI)])
+    repay = calldata("repay(address,uint256,uint256,address)", world.usdc.token, 50_000 * 10**6, 2, owner)
+    world.node.ask_many([offer(owner, world.aave.pool, repay, 50 * GWEI, world.node.head().base_fee)])
     world.mine()
 
     assert liquidator.outcome() == []

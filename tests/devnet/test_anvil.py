@@ -19,7 +19,8 @@ from keeper.domain.errors import Misconfigured, NodeUnreachable
 STARTED_AND_KILLED = """
 import os, signal, sys
 from keeper.devnet.anvil import Anvil
-print(Anvil().pid, flush=True)
+anvil = Anvil()
+print(anvil.pid, anvil._folder.name, flush=True)
 sys.stdin.read()
 """
 
@@ -92,7 +93,7 @@ def test_anvil__stopped__leaves_neither_process_nor_files() -> None:
         Node(anvil.url, timeout=1).ask("eth_chainId")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_anvil__whose_starter_is_killed__dies_too(how: signal.Signals) -> None:
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTED_AND_KILLED],
@@ -103,11 +104,16 @@ def test_anvil__whose_starter_is_killed__dies_too(how: signal.Signals) -> None:
     )
     with starter:
         assert starter.stdout is not None
-        pid = int(starter.stdout.readline())
+        written, folder = starter.stdout.readline().split()
+        pid = int(written)
         assert runs(pid)
         starter.send_signal(how)
         starter.wait(10)
     assert ends_within(pid, 10)
+    give_up_at = time.monotonic() + 10
+    while Path(folder).exists() and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    assert not Path(folder).exists()
 
 
 def test_anvil__that_cannot_start__repeats_what_it_said() -> None:
@@ -115,6 +121,12 @@ def test_anvil__that_cannot_start__repeats_what_it_said() -> None:
         port = int(first.url.rsplit(":", 1)[1])
         with pytest.raises(Misconfigured, match=r"^devnet: Anvil would not start; it said: .*in use"):
             Anvil(port=port)
+
+
+def test_anvil__forking_from_nowhere__says_so_without_the_url() -> None:
+    with pytest.raises(Misconfigured, match=r"^devnet: Anvil would not start; it said: .*refused") as refused:
+        Anvil(fork_url="http://127.0.0.1:1/v2/secret")
+    assert "secret" not in str(refused.value)
 
 
 def test_the_binary__installed_by_npm__is_the_native_one() -> None:

@@ -98,7 +98,9 @@ def test_parquet__that_is_none__is_refused(tmp_path: Path) -> None:
 
 
 def day_of_bars(tmp_path: Path, hours: int = 72) -> Path:
-    lines = (f"{START + hour * 3600},{100 + hour},{101 + hour},{99 + hour},{100 + hour}" for hour in range(hours))
+    lines = (
+        f"{START + hour * 3600},{100 + hour},{101 + hour},{99 + hour},{100 + hour}" for hour in range(hours)
+    )
     return csv(tmp_path, "time,open,high,low,close", *lines)
 
 
@@ -131,7 +133,9 @@ def test_a_cut__that_is_no_time__is_refused(tmp_path: Path) -> None:
 
 
 def test_a_gap__outside_the_cut__is_nobodys_business(tmp_path: Path) -> None:
-    path = csv(tmp_path, "time,open,high,low,close", f"{START - 9 * 3600},0,0,0,0", *rows(START, START + 3600))
+    path = csv(
+        tmp_path, "time,open,high,low,close", f"{START - 9 * 3600},0,0,0,0", *rows(START, START + 3600)
+    )
     assert len(read_bars(path, "2020-03-12")) == 2
 
 

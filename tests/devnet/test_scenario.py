@@ -73,7 +73,7 @@ def test_a_step__once_played__is_what_feed_and_pool_and_block_say(world: World) 
 
 def test_blocks__mined_by_the_caller_between_steps__keep_time_in_order(world: World) -> None:
     seen = [world.node.head().timestamp]
-    for step in islice(Scenario(BARS).play(world), 40):
+    for step in islice(Scenario(BARS).play(world), 15):
         seen.append(step.timestamp)
         world.mine(blocks=8, base_fee=step.base_fee)
         seen.append(world.node.head().timestamp)
@@ -100,7 +100,7 @@ def test_automine__when_a_play_is_abandoned__is_as_before(world: World) -> None:
     play = Scenario(BARS).play(world)
     next(play)
     assert world.node.ask("anvil_getAutomine") is False
-    play.close()  # type: ignore[attr-defined]
+    play.close()
     assert world.node.ask("anvil_getAutomine") is True
 
 

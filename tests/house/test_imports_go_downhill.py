@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -173,6 +175,14 @@ def test_a_heavy_library__wherever_imported__stands_behind_its_door() -> None:
 
 def test_the_package__in_production__needs_no_compiler_and_no_test_tool() -> None:
     assert [str(found) for found in all_imports() if (found.name or "").split(".")[0] in NEVER] == []
+
+
+def test_a_library__that_the_package_imports__is_declared_as_its_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["sim"]]
+    declared = {re.split(r"[^A-Za-z0-9_-]", line)[0].lower().replace("-", "_") for line in wanted}
+    libraries = {(found.name or "").split(".")[0] for found in all_imports()}
+    assert libraries - sys.stdlib_module_names - {"keeper"} <= declared
 
 
 def test_an_import__by_computed_name__is_not_hidden_from_this_walk() -> None:

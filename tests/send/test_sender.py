@@ -265,10 +265,10 @@ def test_nonces__used_elsewhere_before__are_skipped_once_that_is_final(stage: St
     stage.follow()
     for nonce in (1, 2):
         stage.chain.ask("eth_sendRawTransaction", raw(stage, nonce))
-    with pytest.raises(Unsafe, match="2 transactions .* are pending that the journal does not know"):
+    with pytest.raises(Unsafe, match=r"2 transactions .* are pending that the journal does not know"):
         stage.launch(intent(2))
     stage.mine()
-    with pytest.raises(Unsafe, match="nonces 1 to 2 .* were used elsewhere, in blocks not final yet"):
+    with pytest.raises(Unsafe, match=r"nonces 1 to 2 .* were used elsewhere, in blocks not final yet"):
         stage.launch(intent(2))
     stage.finalise()
     assert stage.launch(intent(2)).nonce == 3
@@ -300,7 +300,7 @@ def test_no_gas_money__is_said_and_costs_no_nonce(stage: Stage) -> None:
 
 def test_a_base_fee__above_the_ceiling__launches_nothing(stage: Stage) -> None:
     stage.outbid(600 * GWEI)
-    with pytest.raises(Unsafe, match="above the 444.444 gwei an action may bid"):
+    with pytest.raises(Unsafe, match=r"above the 444\.444 gwei an action may bid"):
         stage.launch(intent(1))
     assert stage.journal.actions() == ()
 

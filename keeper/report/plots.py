@@ -1,0 +1,204 @@
+"""The four plots, as plotly's JSON; colours are names that the page puts its own in for (`var(--ink)`).
+
+Assumes: plotly, which is imported nowhere else.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import plotly.graph_objects as go
+import plotly.io
+
+from keeper.report.record import Record, clock_text, usd_text
+
+# plotly refuses a colour it does not know, so each role is drawn in a stand-in and renamed in the JSON.
+_INK: Final = "#010101"
+_SOFT: Final = "#020202"
+_LINE: Final = "#030303"
+_GUARDED: Final = "#040404"
+_TWIN: Final = "#050505"
+_RANGE: Final = "#060606"
+_NAMES: Final = {
+    _INK: "ink",
+    _SOFT: "soft",
+    _LINE: "line",
+    _GUARDED: "guarded",
+    _TWIN: "twin",
+    _RANGE: "range",
+}
+_HOUR: Final = 3600
+# These read on white and on near-black alike.
+_DANGER: Final = "#d6404f"
+_CALM: Final = "#2f9e6e"
+_FEE: Final = "#7a6ff0"
+_SLIPPAGE: Final = "#d9a21b"
+_GAS: Final = "#3aa0b5"
+
+
+def price(record: Record) -> str:
+    """ETH by hour, with the keeper's acts and the twin's liquidations where they happened."""
+    figure = _figure("US dollars", "$,.0f")
+    middles = [_moment(hour.time + _HOUR // 2) for hour in record.hours]
+    for name, values, fill in (
+        ("", [hour.price_low for hour in record.hours], None),
+        ("range of the hour", [hour.price_high for hour in record.hours], "tonexty"),
+    ):
+        figure.add_scatter(
+            x=middles,
+            y=values,
+            name=name,
+            showlegend=bool(name),
+            mode="lines",
+            line={"color": _SOFT, "width": 0, "shape": "hvh"},
+            fill=fill,
+            fillcolor=_RANGE,
+            hoverinfo="skip",
+        )
+    figure.add_scatter(
+        x=_ends(record),
+        y=[record.hours[0].price_open, *(hour.price for hour in record.hours)],
+        name="ETH",
+        mode="lines",
+        line={"color": _INK, "width": 1.8},
+        hovertemplate="%{y:$,.2f}",
+    )
+    figure.add_scatter(
+        x=[_moment(act.time) for act in record.acts],
+        y=[act.price for act in record.acts],
+        name="keeper acts",
+        mode="markers",
+        marker={"symbol": "triangle-up", "size": 12, "color": _GUARDED},
+        text=[
+            f"repaid {usd_text(act.repaid)}, health {act.health_before:.2f} → {act.health_after:.2f}"
+            for act in record.acts
+        ],
+        hovertemplate="%{y:$,.2f}: %{text}",
+    )
+    figure.add_scatter(
+        x=[_moment(seized.time) for seized in record.seizures],
+        y=[seized.price for seized in record.seizures],
+        name="liquidation",
+        mode="markers",
+        marker={"symbol": "x", "size": 9, "color": _TWIN},
+        text=[f"{'guarded' if s.guarded else 'twin'} lost {usd_text(s.penalty)}" for s in record.seizures],
+        hovertemplate="%{y:$,.2f}: %{text}",
+    )
+    figure.update_layout(hovermode="closest")
+    return _json(figure)
+
+
+def health(record: Record) -> str:
+    """The lowest health of each hour, with the rule's floor and target and Aave's line."""
+    figure = _figure("health factor", ".2f")
+    terms = record.terms
+    for name, colour, values in (
+        ("guarded", _GUARDED, [hour.guarded_low for hour in record.hours]),
+        ("twin", _TWIN, [hour.twin_low for hour in record.hours]),
+    ):
+        figure.add_scatter(
+            x=[_moment(hour.time + _HOUR // 2) for hour in record.hours],
+            y=values,
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 2.2, "shape": "hvh"},
+            hovertemplate="%{y:.3f}",
+        )
+    ends = [_moment(record.hours[0].time), _moment(record.hours[-1].time + _HOUR)]
+    for level, name, colour, dash in (
+        (terms.target, f"target {terms.target:.2f}", _CALM, "dot"),
+        (terms.floor, f"floor {terms.floor:.2f}", _CALM, "dash"),
+        (1.0, "liquidation 1.00", _DANGER, "solid"),
+    ):
+        figure.add_scatter(
+            x=ends,
+            y=[level, level],
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 1.4, "dash": dash},
+            hoverinfo="skip",
+        )
+    figure.add_hrect(y0=terms.floor, y1=terms.target, fillcolor=_CALM, opacity=0.08, line_width=0)
+    seen = [
+        value for hour in record.hours for value in (hour.guarded_low, hour.twin_low) if value is not None
+    ]
+    top = min(max([*seen, terms.target]), 2 * terms.target)
+    figure.update_yaxes(range=[min([*seen, 1.0]) - 0.08, top + 0.12])
+    return _json(figure)
+
+
+def cost(record: Record) -> str:
+    """Each act's cost, stacked."""
+    figure = _figure("US dollars", "$,.2f")
+    figure.update_layout(barmode="relative", bargap=0.35)
+    when = [clock_text(act.time) for act in record.acts]
+    for name, colour, values in (
+        ("pool fee", _FEE, [act.cost.fee for act in record.acts]),
+        ("slippage", _SLIPPAGE, [act.cost.slippage for act in record.acts]),
+        ("gas", _GAS, [act.cost.gas for act in record.acts]),
+    ):
+        figure.add_bar(
+            x=when,
+            y=values,
+            name=name,
+            marker={"color": colour, "line": {"width": 0}},
+            hovertemplate="%{y:$,.2f}",
+        )
+    figure.update_xaxes(type="category")
+    return _json(figure)
+
+
+def equity(record: Record) -> str:
+    """Collateral minus debt of both, at the end of each hour."""
+    figure = _figure("US dollars", "$,.0f")
+    for name, colour, values in (
+        ("guarded", _GUARDED, [record.guarded.equity_start, *(hour.guarded_equity for hour in record.hours)]),
+        ("twin", _TWIN, [record.twin.equity_start, *(hour.twin_equity for hour in record.hours)]),
+    ):
+        figure.add_scatter(
+            x=_ends(record),
+            y=values,
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 2.2},
+            hovertemplate="%{y:$,.2f}",
+        )
+    figure.update_yaxes(rangemode="tozero")
+    return _json(figure)
+
+
+def _ends(record: Record) -> list[str]:
+    """The start of the play, and the end of every hour."""
+    return [_moment(record.hours[0].time), *(_moment(hour.time + _HOUR) for hour in record.hours)]
+
+
+def _moment(seconds: int) -> str:
+    # Without a zone: a browser would move it to the reader's.
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _figure(unit: str, form: str) -> Any:
+    axis = {"gridcolor": _LINE, "zerolinecolor": _LINE, "linecolor": _LINE, "fixedrange": True}
+    return go.Figure(
+        layout={
+            "template": None,
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": "system-ui, sans-serif", "size": 13, "color": _INK},
+            "margin": {"l": 56, "r": 12, "t": 36, "b": 40},
+            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+            "hovermode": "x unified",
+            "hoverlabel": {"bgcolor": "#fdfdfd", "font": {"color": "#1b2430"}},
+            "dragmode": False,
+            "xaxis": {**axis, "showgrid": False, "tickangle": 0, "nticks": 7},
+            "yaxis": {**axis, "title": {"text": unit, "font": {"color": _SOFT}}, "tickformat": form},
+        }
+    )
+
+
+def _json(figure: Any) -> str:
+    text: str = plotly.io.to_json(figure)
+    for stand_in, name in _NAMES.items():
+        text = text.replace(f'"{stand_in}"', f'"var(--{name})"')
+    return text

@@ -1,0 +1,83 @@
+"""What the chain shows of loans, by whichever way the node lets itself be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from keeper.chain.loans import Loans
+from keeper.chain.node import Node
+from keeper.devnet.world import World
+from keeper.domain.errors import Misconfigured, NodeRefused
+from keeper.domain.loans import RuleKey
+from tests.conftest import SetRule
+
+
+class Stingy(Node):
+    """A node that refuses state overrides, or calls over more than a few loans, as public ones do."""
+
+    def __init__(self, url: str, most_bytes: int) -> None:
+        super().__init__(url)
+        self.most_bytes = most_bytes
+        self.refused = 0
+
+    def ask(self, method: str, *params: Any) -> Any:
+        if method == "eth_call" and len(params) == 3 and len(params[0]["data"]) > self.most_bytes:
+            self.refused += 1
+            raise NodeRefused("out of gas", -32000)
+        return super().ask(method, *params)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 3_000])
+def test_a_node_that_refuses_the_lens_or_its_size__shows_the_same_loans(
+    world: World, set_rule: SetRule, most_bytes: int
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=1.5)
+    set_rule(owner)
+    keys = [RuleKey(world.thresholds, who, n) for n in range(40) for who in (owner, world.roles.stranger)]
+    block = world.node.head()
+    plainly = Loans(world.node, world.thresholds, [owner]).sights(keys, block)
+    stingy = Stingy(world.url, most_bytes)
+    assert Loans(stingy, world.thresholds, [owner]).sights(keys, block) == plainly
+    assert stingy.refused > 0
+    assert plainly[0].loan == world.account_data(owner)
+
+
+def test_an_address_without_code__is_misconfigured(world: World) -> None:
+    with pytest.raises(Misconfigured, match="there is no code at"):
+        Loans(world.node, world.roles.stranger, [])
+
+
+def test_price_ages__are_those_of_the_feeds_behind_the_oracle(world: World, set_rule: SetRule) -> None:
+    set_rule(world.roles.owner)
+    loans = Loans(world.node, world.thresholds, [world.roles.owner])
+    world.set_price("WETH", 2100)
+    before = loans.observe(world.node.head()).price_ages
+    world.warp(500)
+    after = loans.observe(world.node.head()).price_ages
+    assert before[world.weth.token] == 0
+    assert after[world.weth.token] == 500
+
+
+def test_a_pair_without_every_pool__is_looked_up_again_until_it_has_them(
+    world: World, set_rule: SetRule
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=1.3)
+    rule = set_rule(owner)
+    loans = Loans(world.node, world.thresholds, [owner])
+    key = RuleKey(world.thresholds, owner, 0)
+    _, market = loans.consult(key, rule, world.node.head())
+    assert [pool.fee for pool in market.pools] == [500]
+    world.send(
+        owner,
+        world.uniswap.position_manager,
+        "createAndInitializePoolIfNecessary(address,address,uint24,uint160)",
+        *sorted((world.weth.token, world.usdc.token), key=lambda token: int(token, 16)),
+        3000,
+        world.oracle_sqrt_price(),
+    )
+    _, market = loans.consult(key, rule, world.node.head())
+    assert [pool.fee for pool in market.pools] == [500], "a pool without liquidity is none to size through"

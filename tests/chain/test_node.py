@@ -1,0 +1,115 @@
+"""The node's answers, and what stands for an answer but is none."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from keeper.chain.node import Node, shown_url
+from keeper.domain.errors import NodeRefused, NodeUnreachable
+
+Answer = Callable[[Any], str]
+
+
+@pytest.fixture
+def node_answering() -> Iterator[Callable[[Answer], Node]]:
+    """A node on loopback that answers every request body with what the given function makes of it."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(answer: Answer) -> Node:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = answer(asked).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return Node(f"http://127.0.0.1:{server.server_port}/secret-key", timeout=0.5)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def answers(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"jsonrpc": "2.0", "id": each["id"], "result": each["method"]} for each in asked]
+
+
+def test_a_batch_answered_out_of_order__is_put_in_order(node_answering: Callable[[Answer], Node]) -> None:
+    node = node_answering(lambda asked: json.dumps(answers(asked)[::-1]))
+    assert node.ask_many([("a", []), ("b", []), ("c", [])]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda rows: rows[:-1],
+        lambda rows: [rows[0], rows[0], rows[2]],
+        lambda rows: [*rows[:2], {**rows[2], "id": 999}],
+        lambda rows: [*rows[:2], {**rows[2], "id": None}],
+        lambda rows: [*rows[:2], "?"],
+        lambda rows: {"jsonrpc": "2.0", "id": 1, "error": {"code": -32600, "message": "no batches"}},
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Received batch response")
+def test_a_batch_whose_answers_cannot_be_told_apart__is_no_answer(
+    node_answering: Callable[[Answer], Node], spoil: Callable[[Any], Any]
+) -> None:
+    node = node_answering(lambda asked: json.dumps(spoil(answers(asked))))
+    with pytest.raises(NodeUnreachable, match="node: "):
+        node.ask_many([("a", []), ("b", []), ("c", [])])
+
+
+@pytest.mark.parametrize("body", ["<html>busy</html>", "", "null", "[]", '{"id": 1}', '"result"', "{"])
+def test_an_answer_that_is_not_json_rpc__is_no_answer(
+    node_answering: Callable[[Answer], Node], body: str
+) -> None:
+    with pytest.raises(NodeUnreachable):
+        node_answering(lambda _: body).ask("eth_chainId")
+
+
+def test_an_error__keeps_its_code_and_data(node_answering: Callable[[Answer], Node]) -> None:
+    error = {"code": 3, "message": "execution reverted", "data": "0x1234"}
+    node = node_answering(lambda asked: json.dumps({"id": asked["id"], "error": error}))
+    with pytest.raises(NodeRefused, match="eth_call: execution reverted") as caught:
+        node.ask("eth_call")
+    assert (caught.value.code, caught.value.data) == (3, "0x1234")
+
+
+def test_no_error_names_the_secret_in_an_endpoint_s_address(node_answering: Callable[[Answer], Node]) -> None:
+    node = node_answering(lambda _: "")
+    with pytest.raises(NodeUnreachable) as caught:
+        node.ask("eth_chainId")
+    assert "secret-key" not in str(caught.value)
+    assert shown_url("https://user:pass@rpc.example:8545/v3/key?x=1") == "https://rpc.example:8545"
+
+
+def test_a_node_that_does_not_answer__is_given_up_in_the_time_left(
+    node_answering: Callable[[Answer], Node],
+) -> None:
+    def sleepy(asked: Any) -> str:
+        time.sleep(2)
+        return json.dumps({"id": asked["id"], "result": "late"})
+
+    node = node_answering(sleepy)
+    begun = time.monotonic()
+    with node.within(0.2), pytest.raises(NodeUnreachable):
+        node.ask("eth_chainId")
+    assert time.monotonic() - begun < 1.5
+    with node.within(0), pytest.raises(NodeUnreachable, match="the time for this turn was up"):
+        node.ask("eth_chainId")

@@ -1,0 +1,152 @@
+"""Set-up tells a missing prerequisite or a missing network in one sentence, and changes nothing then."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("python3.12", "python3.11", "python3", "python3.13", "python3.14", "node", "npm")
+PIP_OFFLINE = "WARNING: NewConnectionError: Failed to establish a new connection: [Errno -3]"
+
+
+class Clone:
+    """A folder with the set-up in it, and a machine whose every tool is a stand-in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        (folder / "scripts").mkdir()
+        shutil.copy(ROOT / "scripts" / "setup.sh", folder / "scripts")
+        for name in ("cat", "dirname", "grep", "mkdir", "rm", "sh"):
+            found = shutil.which(name)
+            assert found is not None
+            (self.tools / name).symlink_to(found)
+
+    def tool(self, name: str, script: str) -> None:
+        """Put a shell script on the machine's PATH."""
+        path = self.tools / name
+        path.write_text(f"#!{self.tools}/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def set_up(self, step: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one step."""
+        return subprocess.run(
+            [str(self.tools / "sh"), "scripts/setup.sh", step],
+            cwd=self.folder,
+            env={"PATH": str(self.tools), "HOME": str(self.folder), **environment},
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Clone:
+    return Clone(tmp_path)
+
+
+def test_set_up__without_python__is_one_sentence(clone: Clone) -> None:
+    done = clone.set_up("runtime")
+    assert done.returncode == 1
+    assert done.stderr == "setup: Python 3.11 or later is needed, and there is no python3 on PATH\n"
+
+
+def test_set_up__with_an_old_python__says_which(clone: Clone) -> None:
+    clone.tool("python3", '[ "$1" != --version ] || { echo Python 3.9.18; exit 0; }\nexit 1')
+    done = clone.set_up("runtime")
+    assert done.stderr == "setup: Python 3.11 or later is needed, and python3 here is Python 3.9.18\n"
+
+
+def test_set_up__with_shims_that_only_fail__passes_them_over(clone: Clone) -> None:
+    for name in ("python3.12", "python3.11"):
+        clone.tool(name, "echo 'pyenv: command not found' >&2; exit 127")
+    clone.tool("python3", '[ "$1" != --version ] || echo Python 3.11.9\n[ "$2" != venv ] || exit 3')
+    done = clone.set_up("runtime")
+    assert done.stdout == "setup: making .venv with Python 3.11.9\n"
+    assert done.stderr == (
+        "setup: it failed while making .venv with Python 3.11.9; the log is build/logs/venv.log\n"
+    )
+
+
+def test_set_up__with_a_python_named_that_is_too_old__does_not_take_another(clone: Clone) -> None:
+    clone.tool("python3", "exit 0")
+    clone.tool("python3.8", "exit 1")
+    done = clone.set_up("runtime", PYTHON="python3.8")
+    assert done.stderr == "setup: PYTHON=python3.8 is not a Python 3.11 or later\n"
+
+
+def test_set_up__without_a_network__is_one_sentence_and_keeps_the_log(clone: Clone) -> None:
+    inner = f"#!{clone.tools}/sh\\nif [ \\$2 = pip ]; then echo \\'{PIP_OFFLINE}\\' >&2; exit 1; fi"
+    clone.tool(
+        "python3",
+        '[ "$1" != --version ] || echo Python 3.12.1\n'
+        'if [ "$2" = venv ]; then mkdir -p .venv/bin\n'
+        f'printf "{inner}\\n" >.venv/bin/python; chmod 755 .venv/bin/python; fi',
+    )
+    chmod = shutil.which("chmod")
+    assert chmod is not None
+    (clone.tools / "chmod").symlink_to(chmod)
+    done = clone.set_up("runtime")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "setup: the network did not answer while installing requirements/build.txt; "
+        "the log is build/logs/build.log\n"
+    )
+    assert PIP_OFFLINE in (clone.folder / "build" / "logs" / "build.log").read_text(encoding="utf-8")
+
+
+def test_set_up__without_node__is_one_sentence(clone: Clone) -> None:
+    done = clone.set_up("node")
+    assert done.stderr == "setup: Node 20 or later is needed, and there is no node on PATH\n"
+
+
+def test_set_up__with_an_old_node__says_which(clone: Clone) -> None:
+    clone.tool("node", "echo v18.19.0")
+    done = clone.set_up("node")
+    assert done.stderr == "setup: Node 20 or later is needed, and node here is v18.19.0\n"
+
+
+def test_set_up__without_the_npm_registry__is_one_sentence(clone: Clone) -> None:
+    clone.tool("node", "echo v22.1.0")
+    clone.tool("npm", "echo 'npm error code ENOTFOUND' >&2; exit 1")
+    done = clone.set_up("node")
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"setup: the network did not answer while installing Anvil and the protocol artifacts of "
+        r"package-lock\.json; the log is build/logs/npm\.log\n",
+        done.stderr,
+    )
+
+
+@pytest.mark.parametrize("lock", ["build", "runtime", "dev", "numpy2"])
+def test_a_lock__as_committed__pins_by_hash_and_names_no_index(lock: str) -> None:
+    text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
+    assert "://" not in text
+    pins = [block for block in re.split(r"\n(?=[a-z])", text) if not block.startswith("#")]
+    assert pins
+    assert [pin.splitlines()[0] for pin in pins if "==" not in pin or "--hash=sha256:" not in pin] == []
+
+
+def test_the_development_lock__beside_the_runtimes__moves_nothing() -> None:
+    def pins(lock: str) -> set[str]:
+        text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
+        return {
+            " ".join(line.rstrip("\\ ").split()) for line in text.splitlines() if re.match("[a-z].*==", line)
+        }
+
+    def versions(lock: str) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for pin in pins(lock):
+            name, _, rest = pin.partition("==")
+            found.setdefault(name, set()).add(rest.split(" ")[0])
+        return found
+
+    dev = versions("dev")
+    assert {name: found for name, found in versions("runtime").items() if not found <= dev[name]} == {}
