@@ -80,7 +80,8 @@ def _is_insolvent(loan: Loan, step: Step) -> bool:
 @pure
 def _lands_below_one(loan: Loan, step: Step) -> bool:
     """
-    @dev h * D - l * sold < D - paid, arranged without a subtraction.
+    @dev h * D - l * sold < D - paid, with nothing subtracted that could pass below zero or sums that overflow.
     """
-    left: uint256 = loan.debt * loan.health * _BPS + step.paid * _BPS
-    return left < loan.debt * _WAD * _BPS + wide._times(loan.sold_threshold_bps, step.sold)
+    kept: uint256 = loan.debt * loan.health * _BPS + step.paid * _BPS
+    owed: uint256 = loan.debt * _WAD * _BPS
+    return kept < owed or kept - owed < wide._times(loan.sold_threshold_bps, step.sold)

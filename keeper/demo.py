@@ -2,13 +2,13 @@
 
 Chain, Aave, Uniswap, contract, liquidator and keeper (a process of its own) are the real ones. Only time is compressed:
 
-    price moves ─▶ block ─▶ the keeper takes its turn, the liquidator looks ─▶ was anything sent?
-                     ▲                                                  yes: the next block, 12 s later ─┐
-                     └───────────────────────────────────────────────── no: the next price  ◀────────────┘
+    price moves ─▶ block ─▶ the keeper takes its turn, the liquidator looks ─▶ did anyone send?
+                     ▲                                                  yes: next block, 12 s later ─┐
+                     └───────────────────────────────────────────────── no: next price ◀─────────────┘
 
-Keeper and liquidator see the same block, and what they send competes for the next one, which Anvil fills by what is bid,
-highest first; the liquidator bids more. A keeper whose turn takes longer than a slot's twelve seconds has missed the block, as it would
-outside. What is counted is read from the chain at every block; the reasons are the journal's.
+Keeper and liquidator see the same block, and what they send competes for the next one, which Anvil fills by what is
+bid, highest first; the liquidator bids more. A keeper whose turn takes longer than a slot's twelve seconds has missed
+the block, as it would outside. What is counted is read from the chain at every block; the reasons are the journal's.
 
 Assumes: USDC is worth a dollar throughout.
 """
@@ -35,21 +35,23 @@ from eth_abi.abi import decode
 from eth_utils.crypto import keccak
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from keeper.devnet.actors import Liquidation, Liquidator
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.bars import HOUR, Bar, read_bars
 from keeper.devnet.founding import deploy_thresholds, deploy_world
 from keeper.devnet.scenario import Scenario, Step
-from keeper.devnet.transactions import call_many, calldata, offer
+from keeper.devnet.transactions import calldata, offer
 from keeper.devnet.world import BLOCK_SECONDS, World
 from keeper.domain.errors import Blind, Misconfigured
 from keeper.domain.loans import Band, Limits, Loan, LoanRule
 from keeper.domain.units import BASE, BPS, GWEI, NO_DEBT, NOBODY, WAD, Address
 from keeper.domain.units import health_text as exact_health_text
 from keeper.journal.journal import Page, Reader
-from keeper.protocols.loan_thresholds import rule_fields
-from keeper.report import page
+from keeper.protocols.aave_v3 import GET_USER_ACCOUNT_DATA
+from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
+from keeper.report import page, screen
 from keeper.report.record import (
     Act,
     Cost,
@@ -72,6 +74,7 @@ BAND: Final = Band(floor_bps=14_000, target_bps=16_000, ceiling_bps=25_000)
 SLIPPAGE_BPS: Final = 100
 COOLDOWN_SECONDS: Final = 300
 DEFAULT_GAS_GWEI: Final = 30.0
+MAX_MOVE_BPS: Final = 200
 
 _SHIPPED_SOURCES: Final = (
     "Prices: hourly ETH/USDT bars of Binance spot, 12 and 13 March 2020 (UTC); no hour is missing, none was smoothed.",
@@ -79,13 +82,9 @@ _SHIPPED_SOURCES: Final = (
 )
 # Account 3 of the public mnemonic that every Anvil starts with.
 _KEEPER_KEY: Final = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
-_SET_RULE: Final = (
-    "set_rule(uint256,(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address))"
-)
 _REBALANCED: Final = (
     "0x" + keccak(text="Rebalanced(address,uint256,address,uint256,uint256,uint256,uint256)").hex()
 )
-_ACCOUNT: Final = ("getUserAccountData(address)", "(uint256,uint256,uint256,uint256,uint256,uint256)")
 _CONFIG: Final = "keeper.toml"
 _JOURNAL: Final = "keeper.db"
 _ETHER: Final = 10**18
@@ -140,6 +139,18 @@ def write(record: Record, out: Path) -> tuple[Path, Path]:
     return figures, told
 
 
+def print_record(console: Console, record: Record, out: Path) -> None:
+    """Tell the play on a terminal, and where the rest of it lies."""
+    screen.print_record(console, record)
+    if record.acts:
+        block = record.acts[0].block - 1
+        hint = f"keeper explain {record.owner} --block {block} --config {out / 'demo' / _CONFIG}"
+        console.print(Text(f"Any block can be asked about: {hint}", style="dim"), soft_wrap=True)
+    console.print(
+        Text(f"Plots: {out / 'demo.html'}   Figures: {out / 'demo.json'}", style="bold"), soft_wrap=True
+    )
+
+
 def _read(bars: Path | None, start: str | None, end: str | None) -> tuple[tuple[Bar, ...], tuple[str, ...]]:
     if bars is None:
         with as_file(files("keeper").joinpath("data", "black_thursday.csv")) as shipped:
@@ -173,10 +184,10 @@ def _played(bars: tuple[Bar, ...], folder: Path, tell: Callable[[int, str], None
         world = deploy_thresholds(deploy_world(anvil.url, eth_price=bars[0].open))
         terms = _open_loans(world, bars)
         tell(0, "starting the keeper")
-        with KeeperProcess(folder, world) as keeper:
+        with KeeperProcess(folder, world, anvil.url.replace("http", "ws", 1)) as keeper:
             play = _Play(world, keeper, Liquidator(world))
             play.begin()
-            for step in Scenario(bars).play(world):
+            for step in Scenario(bars, max_move_bps=MAX_MOVE_BPS).play(world):
                 play.take(step)
                 tell(step.point.bar, play.line(step))
         play.end()
@@ -193,7 +204,7 @@ def _open_loans(world: World, bars: tuple[Bar, ...]) -> Terms:
     expiry = world.node.head().timestamp + len(bars) * HOUR + _YEAR
     limits = Limits(SLIPPAGE_BPS, COOLDOWN_SECONDS, debt // 2, expiry, keeper=NOBODY)
     rule = LoanRule(world.weth.token, world.usdc.token, BAND, limits)
-    world.send(owner, world.thresholds, _SET_RULE, 0, rule_fields(rule))
+    world.send(owner, world.thresholds, SET_RULE.signature, 0, rule_fields(rule))
     world.approve(owner, world.weth.a_token, world.thresholds)
     return Terms(
         collateral_eth=COLLATERAL_ETH,
@@ -210,11 +221,12 @@ def _open_loans(world: World, bars: tuple[Bar, ...]) -> Terms:
 class KeeperProcess:
     """`keeper run` as an operator would start it, and what it says of each turn; use it as a context manager."""
 
-    def __init__(self, folder: Path, world: World) -> None:
+    def __init__(self, folder: Path, world: World, heads: str) -> None:
         config = folder / _CONFIG
-        config.write_text(_config_text(world), encoding="utf-8")
+        config.write_text(_config_text(world, heads), encoding="utf-8")
         self._log = folder / "keeper.log"
         self.turns = 0
+        self.quiet = 0
         self.noted: list[int] = []
         self._block = -1
         self._spoke = ""
@@ -279,16 +291,17 @@ class KeeperProcess:
     def _hear(self) -> None:
         assert self._process.stdout is not None
         for raw in self._process.stdout:
-            line = raw.decode(errors="replace")
+            self._spoke = raw.decode(errors="replace")
             try:
-                turn = json.loads(line)
+                turn = json.loads(self._spoke)
                 block, busy = turn["block"], _is_eventful(turn)
             except (ValueError, KeyError, TypeError):
-                self._spoke = line
                 continue
             with self._news:
                 self.turns += 1
-                if busy and len(self.noted) < _MOST_REASONS:
+                if not busy:
+                    self.quiet += 1
+                elif len(self.noted) < _MOST_REASONS:
                     self.noted.append(block)
                 self._block = block
                 self._news.notify_all()
@@ -309,12 +322,12 @@ def _environment() -> dict[str, str]:
     return {**kept, "KEEPER_KEY": _KEEPER_KEY, "PYTHONPATH": path}
 
 
-def _config_text(world: World) -> str:
+def _config_text(world: World, heads: str) -> str:
     # Both borrowers are watched: the twin goes unguarded because it has no rule, not because nobody looks.
     return f"""[chain]
 id = {world.chain_id}
 url = "{world.url}"
-heads = "{world.url.replace("http", "ws", 1)}"
+heads = "{heads}"
 turn_seconds = {BLOCK_SECONDS}
 
 [[watch]]
@@ -374,8 +387,9 @@ class _Play:
         head = self.world.node.head()
         self._beat = head.timestamp
         if not self.keeper.wait_for(head.number, _BOOT_SECONDS):
+            said = self.keeper.last_line()
             raise Blind(
-                f"demo: the keeper took no turn in its first {_BOOT_SECONDS:.0f} s; its last line: {self.keeper.last_line()}"
+                f"demo: the keeper took no turn in its first {_BOOT_SECONDS:.0f} s; its last line: {said}"
             )
 
     def take(self, step: Step) -> None:
@@ -407,16 +421,21 @@ class _Play:
 
     def _look(self, block: int, moment: int, usd: float) -> None:
         """Read both loans at a new block, and what the keeper and the liquidator did in it."""
-        roles, pool = self.world.roles, self.world.aave.pool
-        answers = call_many(self.world.node, [(pool, *_ACCOUNT, (who,)) for who in (roles.owner, roles.twin)])
-        guarded, twin = (Loan(answer[0], answer[1], answer[3], answer[5]) for answer in answers)
+        roles = self.world.roles
+        *accounts, receipts = self.world.node.ask_many(
+            [
+                *(self._account_of(who) for who in (roles.owner, roles.twin)),
+                ("eth_getBlockReceipts", [hex(block)]),
+            ]
+        )
+        guarded, twin = (_loan(account) for account in accounts)
         before, self.last = self.last, (guarded, twin)
         if before is None:
             self.first = before = self.last
         for lowest in (self.lowest, self._hour_lowest):
             lowest[:] = map(min, lowest, (guarded.health, twin.health))
         self.blocks += 1
-        lost = self._harvest(block, moment, usd)
+        lost = self._harvest(receipts, block, moment, usd)
         fell = [_equity(was) - _equity(now) for was, now in zip(before, self.last, strict=True)]
         fell[0] -= lost
         for seized in self.liquidator.outcome():
@@ -424,11 +443,15 @@ class _Play:
             self.seizures.append(_seizure(seized, at == 0, moment, usd, fell[at]))
             fell[at] = 0.0
 
-    def _harvest(self, block: int, moment: int, usd: float) -> float:
+    def _account_of(self, who: Address) -> tuple[str, list[Any]]:
+        data = "0x" + GET_USER_ACCOUNT_DATA.call(who).hex()
+        return "eth_call", [{"to": self.world.aave.pool, "data": data}, "latest"]
+
+    def _harvest(self, receipts: list[dict[str, Any]], block: int, moment: int, usd: float) -> float:
         """Keep what the keeper did in a block; what its swaps lost, in US dollars."""
         lost = 0.0
         sender = self.world.roles.keeper.lower()
-        for receipt in self.world.node.ask("eth_getBlockReceipts", hex(block)):
+        for receipt in receipts:
             if receipt["from"].lower() != sender:
                 continue
             gas_cost = int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
@@ -437,8 +460,8 @@ class _Play:
                 self.failed += 1
                 self.failed_gas += gas_cost / _ETHER * usd
             for log in events:
-                figures = decode(("uint256",) * 4, bytes.fromhex(log["data"][2:]))
-                deed = _Deed(block, moment, usd, *figures, gas_cost, receipt["transactionHash"])
+                repaid, sold, was, now = decode(("uint256",) * 4, bytes.fromhex(log["data"][2:]))
+                deed = _Deed(block, moment, usd, repaid, sold, was, now, gas_cost, receipt["transactionHash"])
                 self.deeds.append(deed)
                 lost += deed.lost
         return lost
@@ -485,6 +508,11 @@ class _Play:
         self._hour_lowest = [NO_DEBT, NO_DEBT]
 
 
+def _loan(account: str) -> Loan:
+    collateral, debt, _, threshold, _, health = GET_USER_ACCOUNT_DATA.read(bytes.fromhex(account[2:]))
+    return Loan(collateral, debt, threshold, health)
+
+
 def _equity(loan: Loan) -> float:
     return (loan.collateral_base - loan.debt_base) / BASE
 
@@ -525,6 +553,8 @@ def _record(play: _Play, terms: Terms, journal: Reader) -> Record:
     return Record(
         title="",
         sources=(),
+        owner=play.world.roles.owner,
+        max_move_bps=MAX_MOVE_BPS,
         terms=terms,
         hours=tuple(play.hours),
         acts=_acts(play.deeds, journal, play.world.roles.owner),
@@ -535,6 +565,7 @@ def _record(play: _Play, terms: Terms, journal: Reader) -> Record:
         failed=play.failed,
         failed_gas=play.failed_gas,
         turns=play.keeper.turns,
+        quiet=play.keeper.quiet,
         late=play.late,
         blocks=play.blocks,
         wall_s=0.0,

@@ -22,6 +22,9 @@ quietly() {
     if "$@" >"$log" 2>&1; then return 0; fi
     if grep -qE "$no_network" "$log"; then
         fail "the network did not answer while $doing; the log is $log"
+    elif grep -qE 'Failed building wheel|Failed to build|metadata-generation-failed' "$log"; then
+        fail "a package is not ready-made for this Python and could not be compiled, while $doing (Python 3.11" \
+            "to 3.13 need no compiler: remove .venv and set PYTHON=python3.12); the log is $log"
     elif grep -qE 'No space left on device|ENOSPC' "$log"; then
         fail "the disk is full, while $doing; the log is $log"
     fi
@@ -36,9 +39,9 @@ fits() {
     "$1" -c 'import sys; sys.exit(not sys.version_info >= (3, 11))' >/dev/null 2>&1
 }
 
-# The oldest that has everything comes first; a name that is only a shim fails when it is run.
+# Those come first for which everything is ready-made; a name that is only a shim fails when it is run.
 find_python() {
-    for python in "${PYTHON:-python3.12}" python3.12 python3.11 python3 python3.13 python3.14; do
+    for python in "${PYTHON:-python3.12}" python3.12 python3.11 python3.13 python3 python3.14; do
         if fits "$python"; then
             echo "$python"
             return 0

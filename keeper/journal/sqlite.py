@@ -115,7 +115,10 @@ def _dial(place: Path, writing: bool) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA foreign_keys=ON")
     if writing:
-        connection.execute("PRAGMA journal_mode=WAL")
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            connection.close()
+            raise sqlite3.OperationalError("its file system allows no write-ahead log")
         connection.execute("PRAGMA synchronous=FULL")
     else:
         connection.execute("PRAGMA query_only=ON")

@@ -74,7 +74,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One bar as it was played: its first, last, lowest and highest price, each loan at its last block and at its lowest."""
+    """One bar as it was played: the prices it went through, each loan at its last block and at its lowest."""
 
     time: int
     price_open: float
@@ -116,10 +116,16 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A whole play. `turns` counts the keeper's, `late` the blocks that had to go on without one."""
+    """A whole play, in which no block moved the price by more than `max_move_bps`.
+
+    `turns` counts the keeper's, `quiet` those among them in which the loan was within its band; `late` counts the
+    blocks that went on before the keeper was done, `failed` its transactions that came to nothing.
+    """
 
     title: str
     sources: tuple[str, ...]
+    owner: str
+    max_move_bps: int
     terms: Terms
     hours: tuple[Hour, ...]
     acts: tuple[Act, ...]
@@ -130,6 +136,7 @@ class Record:
     failed: int
     failed_gas: float
     turns: int
+    quiet: int
     late: int
     blocks: int
     wall_s: float
@@ -188,8 +195,8 @@ def clock_text(seconds: int, form: str = "%d %b %H:%M") -> str:
 
 
 def usd_text(amount: float, places: int = 2) -> str:
-    """Dollars: `$1,234.50`, `−$3.10`."""
-    sign = "−" if round(amount, places) < 0 else ""
+    """Dollars: `$1,234.50`, `-$3.10`."""
+    sign = "-" if round(amount, places) < 0 else ""
     return f"{sign}${abs(amount):,.{places}f}"
 
 
@@ -204,26 +211,17 @@ def count_text(count: int, noun: str) -> str:
 
 
 def summary(record: Record) -> str:
-    """The whole play in two or three sentences, true whichever way it went."""
-    guarded, twin, cost = record.guarded, record.twin, record.cost
-    ahead = guarded.equity_end - cost.gas - twin.equity_end
-    first = (
-        f"The guarded loan saw {count_text(guarded.liquidations, 'liquidation')} "
-        f"and its health never read below {health_text(guarded.min_health)}"
+    """The whole play in a few sentences, true whichever way it went."""
+    guarded, twin, acts = record.guarded, record.twin, len(record.acts)
+    lost = f", which cost it {usd_text(twin.penalty)}" if twin.liquidations else ""
+    acted = (
+        f"The keeper acted {acts} time{'' if acts == 1 else 's'}, for {usd_text(record.cost.total)} in all."
     )
-    second = (
-        f"its twin saw {count_text(twin.liquidations, 'liquidation')}"
-        + (f", which cost it {usd_text(twin.penalty)}" if twin.liquidations else "")
-        + f", and fell as low as {health_text(twin.min_health)}"
-    )
-    acts = (
-        f"The keeper acted {len(record.acts)} time{'' if len(record.acts) == 1 else 's'}"
-        if record.acts
-        else "The keeper had nothing to do"
-    )
-    third = f"{acts}, for {usd_text(cost.total)} in fees, slippage and gas" if record.acts else acts
-    more = "more" if ahead >= 0 else "less"
+    ahead = guarded.equity_end - record.cost.gas - twin.equity_end
     return (
-        f"{first}; {second}. {third}. With gas paid, the guarded loan's owner ended with {usd_text(abs(ahead))} {more} "
-        "equity than the twin."
+        f"The guarded loan saw {count_text(guarded.liquidations, 'liquidation')}, and its health was "
+        f"{health_text(guarded.min_health)} at the lowest. Its twin saw {count_text(twin.liquidations, 'liquidation')}"
+        f"{lost}, and was down to {health_text(twin.min_health)}. {acted if acts else 'The keeper had nothing to do.'} "
+        f"After fees, slippage and gas the guarded loan ended with {usd_text(abs(ahead))} "
+        f"{'more' if ahead >= 0 else 'less'} equity than its twin."
     )

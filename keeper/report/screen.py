@@ -84,7 +84,10 @@ def _print_sides(console: Console, record: Record) -> None:
     ):
         table.add_row(name, *values)
     console.print(table)
-    note = "Equity is collateral minus debt by Aave's oracle; fees, slippage and what liquidators took are already out of it, gas is not."
+    note = (
+        "Equity is collateral minus debt by Aave's oracle. Fees, slippage and what liquidators took have left it; gas "
+        "has not."
+    )
     console.print(Text(note, style="dim"))
     console.print()
 
@@ -108,11 +111,13 @@ def _print_acts(console: Console, record: Record) -> None:
     console.print(table)
     _print_cut(console, len(record.acts))
     if record.failed:
-        failed = f"{count_text(record.failed, 'transaction')} of the keeper failed on chain, for {usd_text(record.failed_gas)} of gas."
-        console.print(Text(failed, style="yellow"))
+        failed = count_text(record.failed, "transaction")
+        console.print(
+            Text(f"{failed} came to nothing, for {usd_text(record.failed_gas)} of gas.", style="yellow")
+        )
     note = (
-        "fee: the pool's, on what was sold. slippage: all else the swap lost by the oracle, price impact and the pool's distance from "
-        "the oracle together. gas: gas used x price paid x ETH price."
+        "fee: the pool's, on what was sold. slippage: all else the swap lost by the oracle, price impact and the "
+        "pool's distance from the oracle together. gas: gas used x price paid x ETH price."
     )
     console.print(Text(note, style="dim"))
     console.print()
@@ -147,8 +152,7 @@ def _print_reasons(console: Console, record: Record) -> None:
         if reason.done:
             console.print(Text(f"    {reason.done}"))
     _print_cut(console, len(record.reasons))
-    quiet = record.turns - len(record.reasons)
-    console.print(Text(f"  the other {count_text(quiet, 'turn')}: within its band"))
+    console.print(Text(f"  in {record.quiet:,} of {count_text(record.turns, 'turn')}: within its band"))
     console.print()
 
 
@@ -159,7 +163,7 @@ def _print_cut(console: Console, rows: int) -> None:
 
 def _table(title: str, heads: Sequence[str], figures: Sequence[int]) -> Table:
     table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=True, padding=(0, 2, 0, 0)
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=True, padding=(0, 1, 0, 0)
     )
     for at, head in enumerate(heads):
         table.add_column(head, justify="right" if at in figures else "left", header_style="dim", no_wrap=True)

@@ -77,7 +77,7 @@ class Sender:
 
     def busy(self) -> Flight | None:
         """The flight that awaits inclusion, behind which no other nonce may be taken."""
-        return next((flight for flight in self._flights() if flight.state.awaiting), None)
+        return self._journal.awaiting(self._chain_id, self._signer.address)
 
     def waiting(self, at: Block) -> Flight | None:
         """The flight whose effect the state of `at` cannot show yet: not mined, or mined in a later block."""

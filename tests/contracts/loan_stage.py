@@ -22,7 +22,7 @@ from keeper.devnet import aave_v3, aave_v36, uniswap_v3
 from keeper.devnet.aave_v3 import Aave, Listing
 from keeper.devnet.anvil import DEV_ACCOUNTS, Anvil
 from keeper.devnet.artifacts import Compiled, compiled
-from keeper.devnet.transactions import GAS, Mined, Queue, call, calldata, decoded, reason_in, receipt, send
+from keeper.devnet.transactions import GAS, Mined, Queue, call, reason_in, receipt, send
 from keeper.devnet.uniswap_v3 import Uniswap
 from keeper.domain.errors import NodeRefused
 from keeper.domain.units import NOBODY, Address
@@ -45,17 +45,26 @@ WITHIN, BREACHED, BARRED, BLIND = range(4)
 
 
 @lru_cache
-def compiled_vyper(name: str) -> Compiled:
-    """A contract of this project, compiled from its source; `name` is its path under `contracts/` without the ending."""
+def vyper_output(name: str) -> dict[str, Any]:
+    """What the compiler makes of a contract of this project; `name` is its path under `contracts/`, without `.vy`."""
     path = CONTRACTS / f"{name}.vy"
-    return compiled_source(path.read_text(encoding="utf-8"), name, path)
+    return compiled_source(path.read_text(encoding="utf-8"), path)
 
 
-def compiled_source(source: str, name: str, path: Path | None = None) -> Compiled:
-    """Any Vyper source, which may say `from contracts import …`."""
+def compiled_source(source: str, path: Path | None = None) -> dict[str, Any]:
+    """What the compiler makes of any Vyper source, which may say `from contracts import …`."""
     bundle = FilesystemInputBundle([CONTRACTS.parent])
-    output = compile_code(source, contract_path=path or "<test>", resolved_path=path, output_formats=("abi", "bytecode"), input_bundle=bundle)
-    return compiled(name, {**output, "linkReferences": {}})
+    formats = ("abi", "bytecode", "bytecode_runtime", "opcodes_runtime")
+    place = path or Path("test.vy")
+    output: dict[str, Any] = compile_code(
+        source, place, resolved_path=place, output_formats=formats, input_bundle=bundle
+    )
+    return output
+
+
+def compiled_vyper(name: str) -> Compiled:
+    """A contract of this project, ready to be deployed."""
+    return compiled(name, {**vyper_output(name), "linkReferences": {}})
 
 
 @dataclass(frozen=True)
@@ -115,11 +124,17 @@ class Stage:
 
     def account(self, user: Address = OWNER) -> tuple[int, ...]:
         """Aave's six numbers."""
-        return call(self.node, self.aave.pool, "getUserAccountData(address)", f"({','.join(['uint256'] * 6)})", user)
+        return call(
+            self.node, self.aave.pool, "getUserAccountData(address)", f"({','.join(['uint256'] * 6)})", user
+        )
 
     def health(self, user: Address = OWNER) -> int:
         """The health factor in WAD."""
         return self.account(user)[5]
+
+    def price(self, symbol: str = "WETH") -> int:
+        """Aave's, in base units a whole token."""
+        return int(self.ask(self.aave.oracle, "getAssetPrice(address)", "(uint256)", self.tokens[symbol]))
 
     def balance(self, token: Address, who: Address) -> int:
         """Of a token, aToken or debt token."""
@@ -127,8 +142,12 @@ class Stage:
 
     def reserve(self, symbol: str) -> tuple[Any, ...]:
         """Aave's reserve data; 8 is the aToken, 10 the variable debt token."""
-        kinds = "uint256,uint128,uint128,uint128,uint128,uint128,uint40,uint16,address,address,address,address,uint128,uint128,uint128"
-        return tuple(call(self.node, self.aave.pool, "getReserveData(address)", f"({kinds})", self.tokens[symbol]))
+        rates = ",".join(["uint128"] * 5)
+        tokens = ",".join(["address"] * 4)
+        kinds = f"uint256,{rates},uint40,uint16,{tokens},uint128,uint128,uint128"
+        return tuple(
+            call(self.node, self.aave.pool, "getReserveData(address)", f"({kinds})", self.tokens[symbol])
+        )
 
     def a_token(self, symbol: str) -> Address:
         """The aToken of a reserve."""
@@ -171,7 +190,9 @@ class Stage:
         pool = self.aave.pool
         self.mint(sold, owner, collateral)
         self.approve(owner, self.tokens[sold], pool)
-        self.send(owner, pool, "supply(address,uint256,address,uint16)", self.tokens[sold], collateral, owner, 0)
+        self.send(
+            owner, pool, "supply(address,uint256,address,uint16)", self.tokens[sold], collateral, owner, 0
+        )
         borrowed = (self.tokens[bought], debt, 2, 0, owner)
         self.send(owner, pool, "borrow(address,uint256,uint256,uint16,address)", *borrowed)
         self.approve(owner, self.a_token(sold), self.thresholds)
@@ -201,7 +222,9 @@ class Stage:
     def act(self, found: Finding | None = None, **changes: Any) -> Mined:
         """Act on a rule as `check` sizes it."""
         found = found or self.check()
-        return self.rebalance(**{"repay": found.repay, "max_sell": found.sell + 10, "fee": found.fee, **changes})
+        return self.rebalance(
+            **{"repay": found.repay, "max_sell": found.sell + 10, "fee": found.fee, **changes}
+        )
 
     def refusal(self, repay: int, **changes: Any) -> str:
         """The reason for which acting is refused; an error when it is not."""
@@ -233,7 +256,9 @@ class Stage:
     def push_pool(self, price: int, sold: str = "WETH", bought: str = "USDC", fee: int = 500) -> None:
         """Trade a pool to a price, whatever the oracle says."""
         paid = price * 10 ** DECIMALS[bought] // BASE
-        push_pool(self.node, self.uniswap, self.tokens, self.pool(sold, bought, fee), (sold, bought), paid, fee)
+        push_pool(
+            self.node, self.uniswap, self.tokens, self.pool(sold, bought, fee), (sold, bought), paid, fee
+        )
 
     def set_health(self, health: float) -> None:
         """Move the price of WETH, in oracle and pool, until the owner's only loan stands here."""
@@ -304,7 +329,13 @@ def mint(node: Node, symbol: str, token: Address, to: Address, amount: int) -> N
 
 
 def push_pool(
-    node: Node, uniswap: Uniswap, tokens: dict[str, Address], pool: Address, pair: tuple[str, str], paid: int, fee: int
+    node: Node,
+    uniswap: Uniswap,
+    tokens: dict[str, Address],
+    pool: Address,
+    pair: tuple[str, str],
+    paid: int,
+    fee: int,
 ) -> None:
     """Trade until one whole `pair[0]` costs `paid` units of `pair[1]`."""
     sold, bought = pair
@@ -324,9 +355,17 @@ def push_pool(
 
 def listings(tokens: dict[str, Address], feeds: dict[str, Address]) -> list[Listing]:
     """Every token, with WETH's and USDC's parameters as on mainnet in round numbers."""
-    risk = {"WETH": (8_050, 8_300), "USDC": (7_700, 8_000), "WBTC": (7_300, 7_800), "MUTE": (7_700, 8_000), "HOOK": (8_050, 8_300)}
+    risk = {
+        "WETH": (8_050, 8_300),
+        "USDC": (7_700, 8_000),
+        "WBTC": (7_300, 7_800),
+        "MUTE": (7_700, 8_000),
+        "HOOK": (8_050, 8_300),
+    }
     return [
-        Listing(symbol, DECIMALS[symbol], token, feeds[symbol], *risk[symbol], 10_500, 1_000, 8_000, 300, 8_000)
+        Listing(
+            symbol, DECIMALS[symbol], token, feeds[symbol], *risk[symbol], 10_500, 1_000, 8_000, 300, 8_000
+        )
         for symbol, token in tokens.items()
     ]
 
@@ -339,11 +378,15 @@ def raised(weth_first: bool, version: str = "3.0.2", extra: Sequence[str] = ("WB
         with mined_together(node) as queue:
             tokens, feeds = _tokens(queue, weth_first, extra)
             if version == "3.6":
-                aave = aave_v36.deploy(queue, aave_v36.load_compiled(), ADMIN, LIQUIDATOR, listings(tokens, feeds))
+                aave = aave_v36.deploy(
+                    queue, aave_v36.load_compiled(), ADMIN, LIQUIDATOR, listings(tokens, feeds)
+                )
             else:
                 aave = aave_v3.deploy(queue, ADMIN, LIQUIDATOR, listings(tokens, feeds))
             uniswap = uniswap_v3.deploy(queue, tokens["WETH"])
-            thresholds = queue.create(compiled_vyper("LoanThresholds"), aave.addresses_provider, uniswap.factory)
+            thresholds = queue.create(
+                compiled_vyper("LoanThresholds"), aave.addresses_provider, uniswap.factory
+            )
         stage = Stage(node, aave, uniswap, tokens, feeds, thresholds, version)
         _furnish(stage, extra)
         yield stage
@@ -360,11 +403,14 @@ def _tokens(
         if symbol == "WETH":
             tokens[symbol] = queue.create(load("WETH9"))
         elif symbol in {"MUTE", "HOOK"}:
-            tokens[symbol] = queue.create(compiled_vyper(f"mocks/{symbol.lower()}_token_mock"), DECIMALS[symbol])
+            tokens[symbol] = queue.create(
+                compiled_vyper(f"mocks/{symbol.lower()}_token_mock"), DECIMALS[symbol]
+            )
         else:
             tokens[symbol] = queue.create(load("MintableERC20"), symbol, symbol, DECIMALS[symbol])
     feeds = {
-        symbol: queue.create(compiled_vyper("Feed"), f"{symbol} / USD", 8, PRICES[symbol]) for symbol in tokens
+        symbol: queue.create(compiled_vyper("Feed"), f"{symbol} / USD", 8, PRICES[symbol])
+        for symbol in tokens
     }
     return tokens, feeds
 
@@ -380,5 +426,8 @@ def _furnish(stage: Stage, extra: Sequence[str]) -> None:
         stage.approve(TRADER, token, stage.aave.pool)
         stage.approve(TRADER, token, stage.uniswap.swap_router)
         stage.approve(ADMIN, token, stage.uniswap.position_manager)
-    for sold, bought in [("WETH", "USDC"), *(("WETH" if s == "MUTE" else s, "MUTE" if s == "MUTE" else "USDC") for s in extra)]:
+    for sold, bought in [
+        ("WETH", "USDC"),
+        *(("WETH" if s == "MUTE" else s, "MUTE" if s == "MUTE" else "USDC") for s in extra),
+    ]:
         stage.open_pool(sold, bought, DEPTH)

@@ -10,6 +10,7 @@ import pytest
 from boa.interpret import set_search_paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.contracts.loan_stage import CONTRACTS, NOW, Rule
 
 OWNER = "0x" + "11" * 20
@@ -134,13 +135,21 @@ def test_words__any_rule__hold_every_field_in_its_place(rules: Any, rule: Rule) 
         ({"expiry": 2**40}, "rule: expiry does not fit 40 bits"),
     ],
 )
-def test_rule__one_field_is_wrong__is_refused_with_the_reason(rules: Any, changes: dict[str, Any], reason: str) -> None:
+def test_rule__one_field_is_wrong__is_refused_with_the_reason(
+    rules: Any, changes: dict[str, Any], reason: str
+) -> None:
     assert reason in refusal(rules, replace(RULE, **changes))
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"floor_bps": 14_924}, {"ceiling_bps": 15_076}, {"slippage_bps": 500}, {"cooldown": 0}, {"expiry": NOW + 10_000}],
+    [
+        {"floor_bps": 14_924},
+        {"ceiling_bps": 15_076},
+        {"slippage_bps": 500},
+        {"cooldown": 0},
+        {"expiry": NOW + 10_000},
+    ],
 )
 def test_rule__on_the_last_number_allowed__is_accepted(rules: Any, changes: dict[str, Any]) -> None:
     with boa.env.anchor():
@@ -194,7 +203,12 @@ def test_events__say_who_wrote_what(rules: Any) -> None:
     with boa.env.anchor():
         written(rules, RULE)
         (event,) = rules.get_logs()
-        assert (type(event).__name__, event.owner, event.id, event.rule.floor_bps) == ("RuleSet", OWNER, 0, 11_000)
+        assert (type(event).__name__, event.owner, event.id, event.rule.floor_bps) == (
+            "RuleSet",
+            OWNER,
+            0,
+            11_000,
+        )
         with boa.env.prank(OWNER):
             rules.clear_rule(0)
         (event,) = rules.get_logs()

@@ -56,7 +56,9 @@ def left_behind(stage: Stage, sold: str = "WETH", bought: str = "USDC") -> tuple
     """Debt asset, collateral and allowance of the contract; then its aTokens."""
     held = [stage.balance(stage.tokens[s], stage.thresholds) for s in (bought, sold)]
     granted = [
-        stage.ask(stage.tokens[s], "allowance(address,address)", "(uint256)", stage.thresholds, stage.aave.pool)
+        stage.ask(
+            stage.tokens[s], "allowance(address,address)", "(uint256)", stage.thresholds, stage.aave.pool
+        )
         for s in (bought, sold)
     ]
     return (*held, *granted, stage.balance(stage.a_token(sold), stage.thresholds))
@@ -141,7 +143,13 @@ def test_rebalance__several_collaterals__lands_on_the_target(any_stage: Stage) -
     stage.mint("WBTC", OWNER, 2 * 10**8)
     stage.approve(OWNER, stage.tokens["WBTC"], stage.aave.pool)
     stage.send(
-        OWNER, stage.aave.pool, "supply(address,uint256,address,uint16)", stage.tokens["WBTC"], 2 * 10**8, OWNER, 0
+        OWNER,
+        stage.aave.pool,
+        "supply(address,uint256,address,uint16)",
+        stage.tokens["WBTC"],
+        2 * 10**8,
+        OWNER,
+        0,
     )
     stage.open(100 * ETH, 220_000 * USD)
     stage.set_rule()
@@ -158,7 +166,9 @@ def test_rebalance__again_and_again_with_interest__leaves_dust_that_never_grows(
     stage.pass_time(8 * 365 * 86_400)
     stage.open(100 * ETH, 150_000 * USD)
     stage.set_rule(replace(stage.rule, expiry=2**40 - 1, cooldown=0, floor_bps=10_100, target_bps=10_200))
-    index = stage.ask(stage.aave.pool, "getReserveNormalizedIncome(address)", "(uint256)", stage.tokens["WETH"])
+    index = stage.ask(
+        stage.aave.pool, "getReserveNormalizedIncome(address)", "(uint256)", stage.tokens["WETH"]
+    )
     assert index > 1.2 * 10**27
     dust = []
     for round_ in range(12):
@@ -166,7 +176,9 @@ def test_rebalance__again_and_again_with_interest__leaves_dust_that_never_grows(
         assert stage.check().verdict == BREACHED
         stage.act()
         assert left_behind(stage)[:4] == (0, 0, 0, 0)
-        dust.append(stage.ask(stage.a_token("WETH"), "scaledBalanceOf(address)", "(uint256)", stage.thresholds))
+        dust.append(
+            stage.ask(stage.a_token("WETH"), "scaledBalanceOf(address)", "(uint256)", stage.thresholds)
+        )
     assert max(dust) <= 2
     assert len(set(dust) - {0}) == 1
     assert 0 not in dust[1:]
@@ -188,7 +200,9 @@ def test_rebalance__collateral_was_given_to_the_contract__changes_nothing(any_st
     assert stage.balance(stage.tokens["USDC"], stage.thresholds) == 5 * USD
 
 
-@pytest.mark.parametrize(("sold", "bought"), [("WETH", "MUTE"), ("MUTE", "WETH"), ("HOOK", "USDC"), ("WBTC", "USDC")])
+@pytest.mark.parametrize(
+    ("sold", "bought"), [("WETH", "MUTE"), ("MUTE", "WETH"), ("HOOK", "USDC"), ("WBTC", "USDC")]
+)
 def test_rebalance__tokens_that_return_nothing_or_have_other_decimals__are_fine(
     stage: Stage, sold: str, bought: str
 ) -> None:
@@ -196,7 +210,13 @@ def test_rebalance__tokens_that_return_nothing_or_have_other_decimals__are_fine(
     owed = {"MUTE": 150_000 * USD, "USDC": 150_000 * USD, "WETH": 60 * ETH}[bought]
     stage.open(worth, owed, sold=sold, bought=bought)
     stage.set_rule(
-        replace(stage.rule, collateral=stage.tokens[sold], debt=stage.tokens[bought], floor_bps=14_500, max_step=2**90)
+        replace(
+            stage.rule,
+            collateral=stage.tokens[sold],
+            debt=stage.tokens[bought],
+            floor_bps=14_500,
+            max_step=2**90,
+        )
     )
     assert stage.check().verdict == BREACHED
     stage.act()
@@ -206,14 +226,14 @@ def test_rebalance__tokens_that_return_nothing_or_have_other_decimals__are_fine(
 
 def test_rebalance__a_cheaper_tier_has_liquidity__check_finds_it(any_stage: Stage) -> None:
     stage = any_stage
-    stage.open_pool("WETH", "USDC", 20_000_000, 100)
+    stage.open_pool("WETH", "USDC", 200_000_000, 100)
     stage.open_pool("WETH", "USDC", 20_000_000, 3_000)
     a_loan(stage)
     # The deep pool moved to the new price, the others still pay yesterday's.
-    stage.push_pool(stage.ask(stage.aave.oracle, "getAssetPrice(address)", "(uint256)", stage.tokens["WETH"]), fee=100)
+    stage.push_pool(stage.price(), fee=100)
     found = stage.check()
     assert found.fee == 3_000
-    stage.push_pool(stage.ask(stage.aave.oracle, "getAssetPrice(address)", "(uint256)", stage.tokens["WETH"]), fee=3_000)
+    stage.push_pool(stage.price(), fee=3_000)
     found = stage.check()
     assert found.fee == 100
     stage.act(found)
@@ -225,9 +245,18 @@ def test_rebalance__a_cheaper_tier_has_liquidity__check_finds_it(any_stage: Stag
 
 def borrow_most_of_the_weth(stage: Stage, whole: int) -> None:
     pool = stage.aave.pool
-    stage.send(TRADER, pool, "supply(address,uint256,address,uint16)", stage.tokens["USDC"], 10**9 * USD, TRADER, 0)
     stage.send(
-        TRADER, pool, "borrow(address,uint256,uint256,uint16,address)", stage.tokens["WETH"], whole * ETH, 2, 0, TRADER
+        TRADER, pool, "supply(address,uint256,address,uint16)", stage.tokens["USDC"], 10**9 * USD, TRADER, 0
+    )
+    stage.send(
+        TRADER,
+        pool,
+        "borrow(address,uint256,uint256,uint16,address)",
+        stage.tokens["WETH"],
+        whole * ETH,
+        2,
+        0,
+        TRADER,
     )
 
 
@@ -283,7 +312,9 @@ def test_rebalance__wrong_size__is_refused(any_stage: Stage, factor: float, reas
     assert any_stage.refusal(int(any_stage.check().repay * factor)) == reason
 
 
-@pytest.mark.parametrize(("repay", "reason"), [(0, "nothing to repay"), (10**12 + 1, "more than the rule's max_step")])
+@pytest.mark.parametrize(
+    ("repay", "reason"), [(0, "nothing to repay"), (10**12 + 1, "more than the rule's max_step")]
+)
 def test_rebalance__size_out_of_bounds__is_refused(any_stage: Stage, repay: int, reason: str) -> None:
     a_loan(any_stage)
     assert reason in any_stage.refusal(repay)
@@ -308,7 +339,7 @@ def test_rebalance__no_such_pool__is_refused(any_stage: Stage) -> None:
 
 def test_rebalance__pool_below_the_oracle_by_more_than_the_slippage__is_refused(any_stage: Stage) -> None:
     a_loan(any_stage)
-    price = any_stage.ask(any_stage.aave.oracle, "getAssetPrice(address)", "(uint256)", any_stage.tokens["WETH"])
+    price = any_stage.price()
     any_stage.push_pool(price * 985 // 1_000)
     found = any_stage.check()
     assert (found.verdict, found.why) == (BARRED, "pool: the sale would cost more than the rule's slippage")
@@ -329,7 +360,9 @@ def supply_btc_and(stage: Stage, signature: str = "", *arguments: Any) -> None:
     pool = stage.aave.pool
     stage.mint("WBTC", OWNER, 10 * 10**8)
     stage.approve(OWNER, stage.tokens["WBTC"], pool)
-    stage.send(OWNER, pool, "supply(address,uint256,address,uint16)", stage.tokens["WBTC"], 10 * 10**8, OWNER, 0)
+    stage.send(
+        OWNER, pool, "supply(address,uint256,address,uint16)", stage.tokens["WBTC"], 10 * 10**8, OWNER, 0
+    )
     if signature:
         stage.send(OWNER, pool, signature, *arguments)
 
@@ -346,7 +379,8 @@ def disable_weth(stage: Stage) -> None:
     borrow_more(stage)
     stage.set_feed("WBTC", 100_000 * BASE)
     stage.send(
-        *(OWNER, stage.aave.pool, "setUserUseReserveAsCollateral(address,bool)"), *(stage.tokens["WETH"], False)
+        *(OWNER, stage.aave.pool, "setUserUseReserveAsCollateral(address,bool)"),
+        *(stage.tokens["WETH"], False),
     )
     stage.set_feed("WBTC", 54_000 * BASE)
 
@@ -362,7 +396,8 @@ def ltv_of_btc_is_zero(stage: Stage) -> None:
 def hold_little_weth(stage: Stage) -> None:
     supply_btc_and(stage)
     stage.send(
-        *(OWNER, stage.aave.pool, "withdraw(address,uint256,address)"), *(stage.tokens["WETH"], 95 * ETH, OWNER)
+        *(OWNER, stage.aave.pool, "withdraw(address,uint256,address)"),
+        *(stage.tokens["WETH"], 95 * ETH, OWNER),
     )
     stage.set_feed("WBTC", 19_500 * BASE)
 
@@ -402,7 +437,9 @@ SIZED = [
 
 
 @pytest.mark.parametrize(("happen", "why"), STANDING + SIZED)
-def test_check__something_is_in_the_way__says_so_and_rebalance_refuses(any_stage: Stage, happen: Any, why: str) -> None:
+def test_check__something_is_in_the_way__says_so_and_rebalance_refuses(
+    any_stage: Stage, happen: Any, why: str
+) -> None:
     a_loan(any_stage, 1.09)
     happen(any_stage)
     found = any_stage.check()
@@ -412,7 +449,9 @@ def test_check__something_is_in_the_way__says_so_and_rebalance_refuses(any_stage
 
 
 @pytest.mark.parametrize(("happen", "why"), [STANDING[0], STANDING[1], STANDING[-1]])
-def test_check__within_the_band_but_something_stands_in_the_way__warns(any_stage: Stage, happen: Any, why: str) -> None:
+def test_check__within_the_band_but_something_stands_in_the_way__warns(
+    any_stage: Stage, happen: Any, why: str
+) -> None:
     a_loan(any_stage, 1.3)
     assert verdict(any_stage) == FLOOR_FINDING
     happen(any_stage)
@@ -457,7 +496,13 @@ def test_check__pool_is_too_thin__says_so_and_rebalance_refuses(any_stage: Stage
 def test_check__account_in_an_e_mode__is_barred(stage: Stage) -> None:
     a_loan(stage, 1.09)
     stage.govern(
-        "setEModeCategory(uint8,uint16,uint16,uint16,address,string)", 1, 8_500, 8_600, 10_100, f"0x{0:040x}", "pair"
+        "setEModeCategory(uint8,uint16,uint16,uint16,address,string)",
+        1,
+        8_500,
+        8_600,
+        10_100,
+        f"0x{0:040x}",
+        "pair",
     )
     for symbol in ("WETH", "USDC"):
         stage.govern("setAssetEModeCategory(address,uint8)", stage.tokens[symbol], 1)
@@ -515,7 +560,14 @@ def test_check__named_keeper__is_not_the_callers_concern(any_stage: Stage) -> No
     granted=st.one_of(st.just(NEVER), st.integers(0, 100 * ETH)),
 )
 def test_check__any_market_and_rule__is_breached_exactly_when_rebalance_accepts(
-    any_stage: Stage, health: float, floor: int, above: int, step: int, slippage: int, basis: float, granted: int
+    any_stage: Stage,
+    health: float,
+    floor: int,
+    above: int,
+    step: int,
+    slippage: int,
+    basis: float,
+    granted: int,
 ) -> None:
     stage = any_stage
     with stage.undone():
@@ -528,7 +580,7 @@ def test_check__any_market_and_rule__is_breached_exactly_when_rebalance_accepts(
             max_step=step,
         )
         a_loan(stage, health, rule)
-        price = stage.ask(stage.aave.oracle, "getAssetPrice(address)", "(uint256)", stage.tokens["WETH"])
+        price = stage.price()
         stage.push_pool(int(price * basis))
         stage.approve(OWNER, stage.a_token("WETH"), stage.thresholds, granted)
         found = stage.check()

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("python3.12", "python3.11", "python3", "python3.13", "python3.14", "node", "npm")
-PIP_OFFLINE = "WARNING: NewConnectionError: Failed to establish a new connection: [Errno -3]"
 
 
 class Clone:
@@ -23,7 +21,7 @@ class Clone:
         self.tools.mkdir()
         (folder / "scripts").mkdir()
         shutil.copy(ROOT / "scripts" / "setup.sh", folder / "scripts")
-        for name in ("cat", "dirname", "grep", "mkdir", "rm", "sh"):
+        for name in ("cat", "dirname", "grep", "ln", "mkdir", "rm", "sh"):
             found = shutil.which(name)
             assert found is not None
             (self.tools / name).symlink_to(found)
@@ -82,24 +80,43 @@ def test_set_up__with_a_python_named_that_is_too_old__does_not_take_another(clon
     assert done.stderr == "setup: PYTHON=python3.8 is not a Python 3.11 or later\n"
 
 
-def test_set_up__without_a_network__is_one_sentence_and_keeps_the_log(clone: Clone) -> None:
-    inner = f"#!{clone.tools}/sh\\nif [ \\$2 = pip ]; then echo \\'{PIP_OFFLINE}\\' >&2; exit 1; fi"
-    clone.tool(
-        "python3",
-        '[ "$1" != --version ] || echo Python 3.12.1\n'
-        'if [ "$2" = venv ]; then mkdir -p .venv/bin\n'
-        f'printf "{inner}\\n" >.venv/bin/python; chmod 755 .venv/bin/python; fi',
+@pytest.mark.parametrize(
+    ("pip_says", "sentence"),
+    [
+        (
+            "WARNING: NewConnectionError: Failed to establish a new connection: [Errno -3]",
+            "the network did not answer while installing requirements/build.txt; ",
+        ),
+        (
+            "error: metadata-generation-failed",
+            (
+                "a package is not ready-made for this Python and could not be compiled, while installing "
+                "requirements/build.txt (Python 3.11 to 3.13 need no compiler: remove .venv and set "
+                "PYTHON=python3.12); "
+            ),
+        ),
+        (
+            "ERROR: [Errno 28] No space left on device",
+            "the disk is full, while installing requirements/build.txt; ",
+        ),
+        ("ERROR: hashes do not match", "it failed while installing requirements/build.txt; "),
+    ],
+)
+def test_set_up__when_pip_fails__is_one_sentence_and_keeps_the_log(
+    clone: Clone, pip_says: str, sentence: str
+) -> None:
+    made = clone.folder / "made"
+    made.write_text(
+        f'#!{clone.tools}/sh\nif [ "$2" = pip ]; then cat {clone.folder}/says; exit 1; fi\n', encoding="utf-8"
     )
-    chmod = shutil.which("chmod")
-    assert chmod is not None
-    (clone.tools / "chmod").symlink_to(chmod)
+    made.chmod(0o755)
+    (clone.folder / "says").write_text(f"{pip_says}\n", encoding="utf-8")
+    link = f"mkdir -p .venv/bin && ln -s {made} .venv/bin/python"
+    clone.tool("python3", f'[ "$1" != --version ] || echo Python 3.12.1\n[ "$2" != venv ] || {{ {link}; }}')
     done = clone.set_up("runtime")
     assert done.returncode == 1
-    assert done.stderr == (
-        "setup: the network did not answer while installing requirements/build.txt; "
-        "the log is build/logs/build.log\n"
-    )
-    assert PIP_OFFLINE in (clone.folder / "build" / "logs" / "build.log").read_text(encoding="utf-8")
+    assert done.stderr == f"setup: {sentence}the log is build/logs/build.log\n"
+    assert pip_says in (clone.folder / "build" / "logs" / "build.log").read_text(encoding="utf-8")
 
 
 def test_set_up__without_node__is_one_sentence(clone: Clone) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from keeper.chain.node import Node
 from keeper.domain.flights import Flight, Purpose, State
+from keeper.domain.units import GWEI
 from keeper.journal.journal import Journal
 from keeper.send.failpoints import VARIABLE
 from keeper.send.sender import Sender
@@ -43,7 +44,7 @@ def fly(url: str, path: Path, numbers: int, weather: str, crash_at: str, telling
                 )
                 waiting = sender.launch(wanted, head)
             blow(node, weather, waiting, idle=number > numbers)
-    raise AssertionError("it never came to an end")
+    raise AssertionError("it comes to no end")
 
 
 def next_number(journal: Journal) -> tuple[int, int]:
@@ -65,8 +66,9 @@ def blow(node: Node, weather: str, waiting: Flight | None, idle: bool) -> None:
     if newest is None or weather == "calm":
         node.ask("anvil_mine", "0x46" if idle and waiting is None else "0x1")
         return
-    if weather == "dear" and waiting is not None and len(waiting.attempts) == 1:
-        node.ask("anvil_setNextBlockBaseFeePerGas", hex(newest.fees.max_fee + 1))
+    if weather == "dear" and waiting is not None:
+        outbid = len(waiting.attempts) == 1
+        node.ask("anvil_setNextBlockBaseFeePerGas", hex(newest.fees.max_fee + 1 if outbid else GWEI))
     if weather == "late" and newest.purpose is Purpose.ACT:
         node.ask("anvil_setNextBlockBaseFeePerGas", hex(newest.fees.max_fee + 1))
         node.ask("evm_increaseTime", 601)

@@ -51,7 +51,9 @@ def start(anvil: Anvil, path: Path, numbers: int, weather: str, crash_at: str = 
 
 def run(anvil: Anvil, path: Path, numbers: int, weather: str, crash_at: str = "") -> int | None:
     process = start(anvil, path, numbers, weather, crash_at)
-    process.join(60)
+    process.join(200)
+    process.kill()
+    process.join()
     return process.exitcode
 
 
@@ -127,6 +129,7 @@ def kill_often(anvil: Anvil, path: Path, kills: int, weather: str, seed: int) ->
     all_is_well(anvil, path, numbers, State.FINAL)
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("weather", ["calm", "dear"])
 def test_a_keeper__killed_at_any_instant_again_and_again__goes_on_where_it_was(
     anvil: Anvil, tmp_path: Path, weather: str

@@ -68,6 +68,17 @@ def test_an_included_flight__while_not_final__lets_the_next_one_go(stage: Stage)
     assert [stage.count(number) for number in (1, 2, 3, 9)] == [1, 1, 1, 0]
 
 
+def test_a_flight__mined_after_the_block_looked_at__is_still_waited_for(stage: Stage) -> None:
+    before = stage.head()
+    assert stage.sender.waiting(before) is None
+    stage.launch(intent(1))
+    assert stage.sender.waiting(before) == stage.flight()
+    stage.mine()
+    stage.follow()
+    assert stage.sender.waiting(before) == stage.flight()
+    assert stage.sender.waiting(stage.head()) is None
+
+
 def test_an_action_that_reverts__is_over_only_when_final_and_asks_for_a_person(stage: Stage) -> None:
     stage.launch(intent(1))
     stage.chain.ask("anvil_setCode", COUNTER, REFUSING_CODE)

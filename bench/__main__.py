@@ -1,0 +1,50 @@
+"""Measure everything, print the table, and leave it as JSON.
+
+Lower is better in every row. Compare a figure with its peers of the same run: they shared the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from bench.gas import deleverage_gas_ratio
+from bench.read_loans import read_loan_cold
+from bench.rows import Row, show, write
+from bench.stage import ROOT
+from bench.turn_latency import turn_100_loans
+
+MEASURES: Final[dict[str, Callable[[bool], list[Row]]]] = {
+    "read": read_loan_cold,
+    "turn": turn_100_loans,
+    "gas": deleverage_gas_ratio,
+}
+
+
+def main() -> None:
+    """`python -m bench [--quick] [--only read] [--out FILE]`."""
+    parser = argparse.ArgumentParser(prog="bench", description="the project's figures, beside its peers'")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer loans and blocks: a figure, though a rough one"
+    )
+    parser.add_argument(
+        "--only", choices=sorted(MEASURES), action="append", help="measure this alone; repeatable"
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json", help="where the JSON goes")
+    given = parser.parse_args()
+    console = Console(highlight=False)
+    rows: list[Row] = []
+    for name, measure in MEASURES.items():
+        if given.only is None or name in given.only:
+            with console.status(f"bench: {name}"):
+                rows += measure(given.quick)
+    write(rows, given.out)
+    show(console, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,403 @@
+"""One attack for each sentence of the threat model in `contracts/interfaces/ILoanThresholds.vyi`, in its order."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from keeper.devnet.transactions import calldata, reason_in
+from keeper.domain.errors import NodeRefused
+from tests.contracts.loan_stage import (
+    ADMIN,
+    CONTRACTS,
+    KEEPER,
+    LENDER,
+    NEVER,
+    NOW,
+    OWNER,
+    PLAN,
+    RULE,
+    STRANGER,
+    TRADER,
+    WAD,
+    Stage,
+    compiled_vyper,
+    vyper_output,
+)
+
+ETH = WAD
+USD = 10**6
+ORDER = "(address,address,address,address,uint256,uint256)"
+
+
+def in_breach(stage: Stage, health: float = 1.05, **changes: Any) -> None:
+    stage.open(100 * ETH, 150_000 * USD)
+    stage.set_rule(replace(stage.rule, **changes))
+    stage.set_health(health)
+
+
+def test_threat_model__every_sentence__has_an_attack_here() -> None:
+    written = (CONTRACTS / "interfaces" / "ILoanThresholds.vyi").read_text(encoding="utf-8")
+    threats = set(re.findall(r"^ +(T\d+) ", written, re.MULTILINE))
+    tried = {
+        name.split("__")[0].removeprefix("test_").upper() for name in globals() if re.match(r"test_t\d", name)
+    }
+    assert len(threats) == 10
+    assert threats == tried
+
+
+# T1
+
+
+def test_t1__stranger_writes_or_clears_rules__only_ever_its_own(stage: Stage) -> None:
+    in_breach(stage)
+    stage.set_rule(replace(stage.rule, floor_bps=14_000), owner=STRANGER)
+    assert stage.refusal_to(KEEPER, stage.thresholds, "clear_rule(uint256)", 0) == "rule: none is set"
+    kept = stage.ask(stage.thresholds, "words_of(address,uint256)", "(uint256,uint256,uint256)", OWNER, 0)
+    assert kept[0] >> 72 & 0xFFFFFF == 11_000
+
+
+def test_t1__victim_granted_an_allowance_but_wrote_no_rule__is_untouched(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage)
+    stage.open(100 * ETH, 150_000 * USD, owner=LENDER)
+    held = stage.balance(stage.a_token("WETH"), LENDER)
+    assert stage.refusal(50_000 * USD, owner=LENDER) == "rule: none is set"
+    assert stage.refusal(50_000 * USD, owner=LENDER, id_=1) == "rule: none is set"
+    stage.act()
+    assert stage.balance(stage.a_token("WETH"), LENDER) >= held
+
+
+# T2
+
+
+def test_t2__stranger_acts_on_a_rule_that_names_a_keeper__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage, keeper=KEEPER)
+    found = stage.check()
+    for nosy in (STRANGER, OWNER, TRADER):
+        assert stage.refusal(found.repay, sender=nosy) == "rule: another keeper is named"
+    stage.act(found)
+
+
+# T3
+
+
+def test_t3__keeper_acts_too_early_too_often_or_too_late__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage, 1.1001, cooldown=3_600, expiry=NOW + 10_000, max_step=10_000 * USD)
+    assert stage.refusal(10_000 * USD) == "health: at or above the floor"
+    stage.set_health(1.05)
+    assert stage.refusal(10_000 * USD, deadline=stage.time() - 1) == "plan: past its deadline"
+    stage.act()
+    assert stage.refusal(10_000 * USD) == "rule: cooling down"
+    stage.pass_time(20_000)
+    assert stage.refusal(10_000 * USD) == "rule: expired"
+
+
+def test_t3__keeper_pushes_the_pool_instead_of_the_oracle__triggers_nothing(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage, 1.2)
+    stage.push_pool(stage.price() // 2)
+    assert stage.health() > 1.1 * WAD
+    assert stage.refusal(50_000 * USD) == "health: at or above the floor"
+
+
+# T4
+
+
+def test_t4__keeper_repays_too_much_or_too_little__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage)
+    repay = stage.check().repay
+    assert stage.refusal(repay * 101 // 100) == "health: past the target"
+    assert stage.refusal(repay * 98 // 100) == "health: short of the target with step to spare"
+    assert stage.refusal(1) == "health: short of the target with step to spare"
+    stage.set_rule(replace(stage.rule, max_step=repay // 2))
+    assert stage.refusal(repay // 2 + 1) == "plan: repays more than the rule's max_step"
+    assert stage.refusal(repay // 2 - 1) == "health: short of the target with step to spare"
+
+
+def test_t4__keeper_nibbles_for_the_fees_of_many_sales__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage, cooldown=0)
+    for nibble in (USD, 100 * USD, 10_000 * USD):
+        assert stage.refusal(nibble) == "health: short of the target with step to spare"
+
+
+# T5
+
+
+def test_t5__keeper_moves_the_pool_before_acting__cannot_take_more_than_the_slippage(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    in_breach(stage, slippage_bps=100)
+    fair = stage.price()
+    lost, refused = [], []
+    for bps in range(9_900, 9_960, 4):
+        with stage.undone():
+            stage.push_pool(fair * bps // 10_000)
+            repay = stage.check().repay
+            before = stage.account()
+            try:
+                stage.rebalance(repay)
+            except NodeRefused as refusal:
+                refused.append(reason_in(refusal.data))
+                continue
+            after = stage.account()
+            sold, paid = before[0] - after[0], before[1] - after[1]
+            lost.append(1 - paid / sold)
+    assert set(refused) == {"loan: the value lost is above the rule's slippage"}
+    assert 0.0095 < max(lost) < 0.01 + 1e-6
+
+
+def test_t5__keeper_picks_a_worse_pool_of_the_pair__is_held_to_the_same_bound(any_stage: Stage) -> None:
+    stage = any_stage
+    stage.open_pool("WETH", "USDC", 50_000_000, 10_000)
+    in_breach(stage, slippage_bps=100, max_step=50_000 * USD)
+    stage.push_pool(stage.price(), fee=10_000)
+    assert stage.check().fee == 500
+    assert stage.refusal(50_000 * USD, fee=10_000) == "loan: the value lost is above the rule's slippage"
+
+
+def test_t5__keeper_sells_into_its_own_empty_pool__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage, max_step=50_000 * USD)
+    stage.open_pool("WETH", "USDC", 300_000, 3_000)
+    stage.push_pool(stage.price(), fee=3_000)
+    assert stage.refusal(50_000 * USD, fee=3_000) == "loan: the value lost is above the rule's slippage"
+    stage.open_pool("WETH", "USDC", 20_000, 10_000)
+    assert stage.refusal(50_000 * USD, fee=10_000) == "pool: it cannot deliver the whole repayment"
+
+
+def test_t5__owner_sells_what_is_no_collateral__is_refused_as_its_cost_cannot_be_measured(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    stage.mint("WBTC", OWNER, 10 * 10**8)
+    stage.approve(OWNER, stage.tokens["WBTC"], stage.aave.pool)
+    supplied = (stage.tokens["WBTC"], 10 * 10**8, OWNER, 0)
+    stage.send(OWNER, stage.aave.pool, "supply(address,uint256,address,uint16)", *supplied)
+    in_breach(stage, 1.5)
+    more = (stage.tokens["USDC"], 200_000 * USD, 2, 0, OWNER)
+    stage.send(OWNER, stage.aave.pool, "borrow(address,uint256,uint256,uint16,address)", *more)
+    unused = (stage.tokens["WETH"], False)
+    stage.send(OWNER, stage.aave.pool, "setUserUseReserveAsCollateral(address,bool)", *unused)
+    stage.set_feed("WBTC", 47_000 * 10**8)
+    assert stage.health() < 1.1 * WAD
+    stage.set_rule(replace(stage.rule, max_step=20_000 * USD))
+    assert stage.refusal(20_000 * USD) == "loan: the asset sold does not count as collateral"
+
+
+# T6
+
+
+@pytest.mark.parametrize("deltas", [(1, -1), (-1, 1), (0, 0), (2**127, -(10**11))])
+def test_t6__false_pool_or_anybody_calls_back__is_refused(stage: Stage, deltas: tuple[int, int]) -> None:
+    in_breach(stage)
+    weth, usdc = stage.tokens["WETH"], stage.tokens["USDC"]
+    order = bytes.fromhex(
+        calldata(f"order({ORDER})", (OWNER, weth, stage.a_token("WETH"), usdc, 10**11, NEVER))[10:]
+    )
+    false_pool = stage.create("mocks/false_pool_mock")
+    call_back = "call_back(address,int256,int256,bytes)"
+    refused = "pool: this caller is not the pool in flight"
+    assert stage.refusal_to(STRANGER, false_pool, call_back, stage.thresholds, *deltas, order) == refused
+    directly = "uniswapV3SwapCallback(int256,int256,bytes)"
+    assert stage.refusal_to(STRANGER, stage.thresholds, directly, *deltas, order) == refused
+    assert stage.refusal_to(OWNER, stage.thresholds, directly, *deltas, order) == refused
+    # The zero address is what stands there when nothing is in flight; nobody can send as it, but a node can pretend.
+    with pytest.raises(NodeRefused):
+        pretended = {
+            "from": "0x" + "00" * 20,
+            "to": stage.thresholds,
+            "data": calldata(directly, *deltas, order),
+        }
+        stage.node.ask("eth_call", pretended, "latest")
+
+
+def test_t6__aave_is_made_to_flash_lend_to_the_contract__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage)
+    for signature, arguments in (
+        (
+            "flashLoanSimple(address,address,uint256,bytes,uint16)",
+            (stage.thresholds, stage.tokens["USDC"], 10**9, b"", 0),
+        ),
+        (
+            "flashLoan(address,address[],uint256[],uint256[],address,bytes,uint16)",
+            (stage.thresholds, [stage.tokens["WETH"]], [ETH], [0], OWNER, b"", 0),
+        ),
+    ):
+        stage.refusal_to(STRANGER, stage.aave.pool, signature, *arguments)
+
+
+def test_t6__stranger_makes_the_real_pool_pay_the_contract__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage)
+    pool = stage.pool("WETH", "USDC")
+    # A swap calls back its own caller, so the contract is no more than a recipient: an account cannot answer.
+    stage.refusal_to(
+        *(STRANGER, pool, "swap(address,bool,int256,uint160,bytes)"),
+        *(stage.thresholds, True, 10**6, 4295128740, b""),
+    )
+    stage.refusal_to(
+        STRANGER, pool, "flash(address,uint256,uint256,bytes)", stage.thresholds, 10**6, 10**6, b""
+    )
+
+
+# T7
+
+
+def armed(stage: Stage, target: str, question: str, delay: int) -> None:
+    call = bytes.fromhex(question[2:])
+    stage.send(STRANGER, stage.tokens["HOOK"], "arm(address,bytes,uint256)", target, call, delay)
+
+
+def hook_outcome(stage: Stage) -> tuple[bool, bool]:
+    return tuple(stage.ask(stage.tokens["HOOK"], f"{name}()", "(bool)") for name in ("called", "succeeded"))  # type: ignore[return-value]
+
+
+def doors(stage: Stage) -> dict[str, str]:
+    """Every way into the contract that changes something."""
+    rule = replace(stage.rule, collateral=stage.tokens["HOOK"], floor_bps=14_500)
+    order = b"\1" * 192
+    return {
+        "rebalance": calldata(f"rebalance(address,uint256,{PLAN})", OWNER, 0, (10**10, NEVER, 500, NEVER)),
+        "set_rule": calldata(f"set_rule(uint256,{RULE})", 0, rule.fields()),
+        "clear_rule": calldata("clear_rule(uint256)", 0),
+        "callback": calldata("uniswapV3SwapCallback(int256,int256,bytes)", 10**18, -(10**10), order),
+        "check": calldata("check(address,uint256)", OWNER, 0),
+    }
+
+
+@pytest.mark.parametrize("door", ["rebalance", "set_rule", "clear_rule", "callback", "check"])
+def test_t7__collateral_calls_back_while_it_is_paid__finds_the_door_locked(stage: Stage, door: str) -> None:
+    stage.open(100 * ETH, 150_000 * USD, sold="HOOK")
+    stage.set_rule(replace(stage.rule, collateral=stage.tokens["HOOK"], floor_bps=14_500))
+    armed(stage, stage.thresholds, doors(stage)[door], 0)
+    found = stage.check()
+    stage.act(found)
+    assert hook_outcome(stage) == (True, False)
+    assert abs(stage.health() / (1.5 * WAD) - 1) < 1e-6
+
+
+@pytest.mark.parametrize("door", ["rebalance", "set_rule", "clear_rule", "callback", "check"])
+@pytest.mark.parametrize("delay", [0, 1])
+def test_t7__debt_asset_calls_back_while_it_is_lent_and_repaid__finds_the_door_locked(
+    stage: Stage, door: str, delay: int
+) -> None:
+    stage.open(250_000 * USD, 60 * ETH, sold="USDC", bought="HOOK")
+    usdc, hook = stage.tokens["USDC"], stage.tokens["HOOK"]
+    stage.set_rule(replace(stage.rule, collateral=usdc, debt=hook, floor_bps=14_500, max_step=2**90))
+    found = stage.check()
+    # The first transfer lends to the contract, before the callback; the second repays, inside it.
+    armed(stage, stage.thresholds, doors(stage)[door], delay)
+    stage.act(found)
+    assert hook_outcome(stage) == (True, False)
+    assert abs(stage.health() / (1.5 * WAD) - 1) < 1e-6
+
+
+def test_t7__hook_of_a_token_with_a_rule_of_its_own__cannot_reach_another_owners_loan(stage: Stage) -> None:
+    in_breach(stage)
+    stage.open(100 * ETH, 150_000 * USD, owner=STRANGER, sold="HOOK")
+    stage.set_rule(replace(stage.rule, collateral=stage.tokens["HOOK"], floor_bps=14_500), owner=STRANGER)
+    held = stage.balance(stage.a_token("WETH"), OWNER)
+    victim = stage.check()
+    plan = (victim.repay, NEVER, 500, NEVER)
+    armed(stage, stage.thresholds, calldata(f"rebalance(address,uint256,{PLAN})", OWNER, 0, plan), 0)
+    stage.act(stage.check(owner=STRANGER), owner=STRANGER)
+    assert hook_outcome(stage) == (True, False)
+    assert stage.balance(stage.a_token("WETH"), OWNER) >= held
+
+
+# T8
+
+
+def test_t8__owner_changes_the_rule_while_the_plan_is_on_its_way__the_new_one_is_obeyed(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    in_breach(stage)
+    found = stage.check()
+    stage.set_rule(replace(stage.rule, floor_bps=10_200, target_bps=15_000))
+    assert stage.refusal(found.repay) == "health: at or above the floor"
+    stage.set_rule(replace(stage.rule, target_bps=13_000))
+    assert stage.refusal(found.repay) == "health: past the target"
+    stage.set_rule(replace(stage.rule, max_step=found.repay - 1))
+    assert stage.refusal(found.repay) == "plan: repays more than the rule's max_step"
+    stage.set_rule(replace(stage.rule, keeper=STRANGER))
+    assert stage.refusal(found.repay) == "rule: another keeper is named"
+    stage.send(OWNER, stage.thresholds, "clear_rule(uint256)", 0)
+    assert stage.refusal(found.repay) == "rule: none is set"
+
+
+def test_t8__owner_takes_the_allowance_back__the_action_is_undone_whole(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage)
+    found = stage.check()
+    stage.approve(OWNER, stage.a_token("WETH"), stage.thresholds, 0)
+    owed = stage.balance(stage.debt_token("USDC"), OWNER)
+    stage.refusal(found.repay)
+    assert stage.balance(stage.debt_token("USDC"), OWNER) >= owed
+
+
+# T9
+
+
+def test_t9__whatever_happened__nothing_spendable_is_left_behind(any_stage: Stage) -> None:
+    stage = any_stage
+    in_breach(stage)
+    stage.act()
+    for symbol in ("WETH", "USDC"):
+        token = stage.tokens[symbol]
+        assert stage.balance(token, stage.thresholds) == 0
+        for spender in (stage.aave.pool, stage.pool("WETH", "USDC"), KEEPER):
+            granted = stage.ask(token, "allowance(address,address)", "(uint256)", stage.thresholds, spender)
+            assert granted == 0
+    assert stage.balance(stage.a_token("WETH"), stage.thresholds) <= 2
+
+
+def test_t9__stranger_gives_the_contract_aave_tokens_and_debt_asset__nobody_gets_them_nor_less(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    in_breach(stage)
+    found = stage.check()
+    with stage.undone():
+        stage.act(found)
+        honest = stage.account()
+    stage.send(LENDER, stage.a_token("WETH"), "transfer(address,uint256)", stage.thresholds, 50 * ETH)
+    stage.mint("USDC", stage.thresholds, 10_000 * USD)
+    stage.act(found)
+    given = stage.account()
+    assert abs(given[0] - honest[0]) < 10_000
+    assert abs(given[1] - honest[1]) < 10_000
+    assert stage.balance(stage.tokens["USDC"], stage.thresholds) == 10_000 * USD
+
+
+# T10
+
+
+def test_t10__the_whole_of_the_contract__has_no_door_for_the_powerful() -> None:
+    output = vyper_output("LoanThresholds")
+    changing = {
+        entry["name"]
+        for entry in output["abi"]
+        if entry["type"] == "function" and entry["stateMutability"] not in {"view", "pure"}
+    }
+    assert changing == {"set_rule", "clear_rule", "rebalance", "uniswapV3SwapCallback"}
+    assert not any(entry["type"] in {"fallback", "receive"} for entry in output["abi"])
+    used = set(output["opcodes_runtime"].split())
+    assert not used & {"DELEGATECALL", "CALLCODE", "SELFDESTRUCT", "CREATE", "CREATE2"}
+    assert compiled_vyper("LoanThresholds").constructor == ("address", "address")
+
+
+def test_t10__the_deployer__can_do_no_more_than_a_stranger(stage: Stage) -> None:
+    in_breach(stage, keeper=KEEPER)
+    assert stage.refusal_to(ADMIN, stage.thresholds, "clear_rule(uint256)", 0) == "rule: none is set"
+    assert stage.refusal(stage.check().repay, sender=ADMIN) == "rule: another keeper is named"

@@ -1,0 +1,212 @@
+"""The play itself: real keeper, real contracts, and figures that agree with each other and with the journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keeper import demo as stage
+from keeper.devnet.world import World
+from keeper.domain.errors import Blind, Misconfigured
+from keeper.journal.journal import Reader
+from tests.demo.conftest import CRASH, Played
+
+QUIET_HOUR = ("--from", "2020-03-12T04:00", "--to", "2020-03-12T04:00")
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    told = [sys.executable, "-m", "keeper.cli", "demo", *map(str, arguments)]
+    return subprocess.run(told, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_a_guarded_loan__through_a_crash__is_not_liquidated_while_its_twin_is(played: Played) -> None:
+    guarded, twin = played.record.guarded, played.record.twin
+    assert guarded.liquidations == 0
+    assert guarded.min_health is not None
+    assert 1.3 < guarded.min_health < 1.4, "it was below its floor for a block, and never near 1"
+    assert twin.liquidations >= 1
+    assert twin.min_health is not None
+    assert twin.min_health < 1
+    assert guarded.equity_start == pytest.approx(twin.equity_start, rel=1e-7)
+    assert guarded.equity_end - played.record.cost.gas > twin.equity_end
+
+
+def test_every_act__by_its_own_figures__raises_health_to_the_target_within_the_rule(played: Played) -> None:
+    record = played.record
+    assert len(record.acts) >= 2
+    for act in record.acts:
+        assert act.health_before < record.terms.floor
+        assert act.health_after == pytest.approx(record.terms.target, rel=0.005)
+        sold = act.sold * act.price
+        assert act.cost.fee == pytest.approx(sold * 0.0005)
+        assert act.cost.fee + act.cost.slippage == pytest.approx(sold - act.repaid)
+        assert 0 < act.cost.fee + act.cost.slippage < sold * record.terms.slippage_bps / 10_000
+        base_fee = 77.90 if act.time < record.hours[1].time else 84.76
+        gas_used = act.cost.gas / act.price / (base_fee + 1) * 1e9
+        assert 300_000 < gas_used < 700_000, "at the hour's base fee and a tip of one gwei"
+
+
+def test_a_liquidation__of_the_twin__costs_it_the_bonus_on_what_was_repaid(played: Played) -> None:
+    for seized in played.record.seizures:
+        assert not seized.guarded
+        assert seized.penalty == pytest.approx(0.05 * seized.repaid, rel=0.01)
+    assert played.record.twin.penalty == pytest.approx(sum(s.penalty for s in played.record.seizures))
+
+
+def test_the_keeper__in_its_own_process__takes_a_turn_on_every_block(played: Played) -> None:
+    record = played.record
+    assert record.late == 0
+    assert record.failed == 0
+    assert record.turns >= record.blocks > 2 * 4
+    assert record.turns == record.quiet + len(record.reasons)
+
+
+def test_the_journal__left_beside_the_page__holds_the_same_acts_and_their_reasons(played: Played) -> None:
+    with Reader(played.out / "demo" / "keeper.db") as journal:
+        flights = journal.actions()
+        assert [flight.receipt.hash for flight in flights if flight.receipt] == [
+            act.tx for act in played.record.acts
+        ]
+        assert [flight.intent.why for flight in flights] == [act.why for act in played.record.acts]
+        for reason in played.record.reasons:
+            page = journal.verdicts(flights[0].intent.plan.key.owner, reason.block)
+            assert page is not None
+            assert [verdict.why for verdict in page.verdicts] == [reason.why]
+
+
+def test_the_figures__as_json__have_the_promised_shape_and_nothing_else(played: Played) -> None:
+    said = json.loads((played.out / "demo.json").read_text())
+    cost = {"gas": float, "fee": float, "slippage": float}
+    act = {
+        "block": int,
+        "time": str,
+        "repaid": float,
+        "sold": float,
+        "health_before": float,
+        "health_after": float,
+        "cost": cost,
+        "why": str,
+        "tx": str,
+    }
+    assert shape(said) == {
+        "guarded": {
+            "liquidations": int,
+            "min_health": float,
+            "actions": [act] * len(said["guarded"]["actions"]),
+            "equity_start": float,
+            "equity_end": float,
+            "cost": cost,
+        },
+        "twin": {"liquidations": int, "min_health": float, "equity_end": float},
+        "blocks": int,
+        "wall_s": float,
+    }
+    assert said == played.record.to_json()
+
+
+def shape(value: Any) -> Any:
+    """The types of a JSON value, in its own form."""
+    if isinstance(value, dict):
+        return {name: shape(inner) for name, inner in value.items()}
+    return [shape(inner) for inner in value] if isinstance(value, list) else type(value)
+
+
+def test_the_command__with_json__prints_the_figures_alone_and_leaves_both_files(tmp_path: Path) -> None:
+    done = command(*QUIET_HOUR, "--json", "--out", tmp_path / "new" / "folder")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["guarded"]["actions"] == []
+    left = tmp_path / "new" / "folder"
+    assert json.loads((left / "demo.json").read_text()) == said
+    assert sorted(path.name for path in left.iterdir()) == ["demo", "demo.html", "demo.json"]
+
+
+def test_a_keeper__that_is_killed_under_way__ends_the_play_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = []
+    boot = stage.KeeperProcess.__init__
+
+    def remember(self: stage.KeeperProcess, *arguments: Any) -> None:
+        boot(self, *arguments)
+        pids.append(self.pid)
+
+    def kill(done: int, what: str) -> None:
+        if "health" in what and pids:
+            os.kill(pids.pop(), signal.SIGKILL)
+
+    monkeypatch.setattr(stage.KeeperProcess, "__init__", remember)
+    bars = tmp_path / "crash.csv"
+    bars.write_text(CRASH)
+    read, _ = stage._read(bars, None, None)
+    with pytest.raises(Blind, match=r"^demo: the keeper ended by signal 9; its last line: .+"):
+        stage._played(read, tmp_path, kill)
+
+
+def test_a_keeper__that_cannot_begin__is_quoted(tmp_path: Path, world: World) -> None:
+    nowhere = replace(world, thresholds=world.roles.stranger)
+    url = world.node.url.replace("http", "ws", 1)
+    with (
+        stage.KeeperProcess(tmp_path, nowhere, url) as keeper,
+        pytest.raises(
+            Blind, match=r"ended with exit code 2; its last line: contract: there is no code at 0x"
+        ),
+    ):
+        keeper.wait_for(0, 60)
+
+
+@pytest.mark.parametrize(
+    ("content", "start", "sentence"),
+    [
+        (None, None, "cannot be read"),
+        ("", None, "is not CSV"),
+        ("time,open,high,low\n2020-03-12,1,1,1\n", None, "no column close"),
+        (CRASH, "2021-01-01", "no bars in the time asked for"),
+        (CRASH, "yesterday", "is no time"),
+        (CRASH.replace("125.00", "-1"), None, "which is no price"),
+        (CRASH.replace("T11:", "T15:"), None, "has a gap"),
+        (CRASH.replace("132.91,77", "much,77"), None, "where a number belongs"),
+    ],
+    ids=["missing", "empty", "column", "outside", "time", "negative", "gap", "word"],
+)
+def test_bars__that_cannot_be_played__are_refused_in_one_sentence(
+    content: str | None, start: str | None, sentence: str, tmp_path: Path
+) -> None:
+    bars = tmp_path / "bars.csv"
+    if content is not None:
+        bars.write_text(content)
+    with pytest.raises(Misconfigured) as refused:
+        stage.demo(bars, start, None, tmp_path / "out", None)
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command__with_bars_that_are_none__exits_2_with_that_sentence_alone(tmp_path: Path) -> None:
+    done = command("--bars", tmp_path / "none.csv", "--out", tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "none.csv cannot be read" in done.stderr
+
+
+def test_a_folder__that_cannot_be_written__is_said_before_anything_is_played(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match=r"^demo: .*file/out cannot be written"):
+        stage.demo(None, None, None, tmp_path / "file" / "out", None)
+
+
+def test_bars__without_a_gas_column__are_played_at_a_gas_price_that_is_stated(tmp_path: Path) -> None:
+    bars = tmp_path / "bars.csv"
+    bars.write_text("time,open,high,low,close\n2020-03-12T10:00,167.97,168.89,125,132.91\n")
+    read, sources = stage._read(bars, None, None)
+    assert [bar.gas_gwei for bar in read] == [stage.DEFAULT_GAS_GWEI]
+    assert f"{stage.DEFAULT_GAS_GWEI:g} gwei throughout" in sources[1]
