@@ -54,8 +54,8 @@ test-numpy2: setup build/numpy2/.done ## the runtime's tests without the develop
 check: dev ## style, types, and the shipped artifacts against their source
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/python scripts/compile_contracts.py --check
+	@$(BIN)/python scripts/compile_contracts.py --check & artifacts=$$!; \
+		$(BIN)/mypy --no-error-summary; types=$$?; wait $$artifacts && exit $$types
 
 format: dev ## rewrite what `make check` would complain of, where that can be done
 	@$(BIN)/ruff check --quiet --fix .

@@ -31,7 +31,6 @@ _WITHDRAWN_BPS: Final = BPS + 50
 _SWAP_ORDER: Final = "(address,address,address,address,uint256,uint256)"
 _DUST: Final = 2
 _CALLS: Final = {"tracer": "callTracer"}
-_STEPS: Final = {"disableStack": True, "disableMemory": True, "disableStorage": True}
 _LOAN_ORDER: Final = "(address,address,address,address,address,bool,uint256,uint256)"
 
 
@@ -144,8 +143,9 @@ class Ways:
     def _step(self, owner: Address) -> Step:
         """Sized by the contract itself."""
         returns = f"({','.join(CHECK.outputs)})"
-        asked = self.world.call(self.world.thresholds, CHECK.signature, returns, owner, 0)
-        _, _, repay, sell, fee, why = asked[0]
+        ((_, _, repay, sell, fee, why),) = self.world.call(
+            self.world.thresholds, CHECK.signature, returns, owner, 0
+        )
         assert fee == POOL_FEE, why
         return Step(owner, repay, sell)
 
@@ -158,14 +158,15 @@ class Ways:
 
     def _floor(self, sent: Mined) -> int:
         """Protocol calls and intrinsic gas, less the refund: the receipt's gas without the contract's own."""
-        swap, callback, inner = _frames(self.world.node.ask("debug_traceTransaction", sent.hash, _CALLS))
-        steps = self.world.node.ask("debug_traceTransaction", sent.hash, _STEPS)["structLogs"]
-        began, ended = steps[0]["gas"], steps[-1]["gas"] - steps[-1]["gasCost"]
-        intrinsic = GAS - began
-        refund = intrinsic + began - ended - sent.gas_used
-        assert 0 <= refund * 5 <= sent.gas_used + refund, f"a refund of {refund}"
+        node = self.world.node
+        calls = node.ask("debug_traceTransaction", sent.hash, _CALLS)
+        swap, callback, inner = _frames(calls)
+        intrinsic = GAS - int(calls["gas"], 16)
+        executed = int(node.ask("trace_transaction", sent.hash)[0]["result"]["gasUsed"], 16)
+        refund = intrinsic + executed - sent.gas_used
+        assert 0 <= refund * 5 <= intrinsic + executed, f"a refund of {refund}"
         protocols = swap - callback + sum(inner)
-        own = began - ended - protocols
+        own = executed - protocols
         assert 0 < own * 20 < sent.gas_used, f"{own} gas of its own"
         return intrinsic + protocols - refund
 

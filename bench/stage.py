@@ -81,7 +81,10 @@ def open_crowd(
     nonce = int(world.node.ask("eth_getTransactionCount", deployer, "latest"), 16)
     transactions = [
         {
-            **{"from": deployer, "to": crowd, "gas": hex(GAS), "nonce": hex(nonce + at)},
+            "from": deployer,
+            "to": crowd,
+            "gas": hex(GAS),
+            "nonce": hex(nonce + at),
             "data": calldata(f"open({_LOAN}[])", loans[start : start + _OPENED_AT_ONCE]),
         }
         for at, start in enumerate(range(0, len(loans), _OPENED_AT_ONCE))

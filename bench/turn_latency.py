@@ -45,7 +45,7 @@ _TARGET_BPS: Final = 17_000
 _WARM_UP: Final = 2
 _PAUSE_SECONDS: Final = 0.2
 _PATIENCE_SECONDS: Final = 60.0
-_KEEPER_KEY: Final = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"  # noqa: S105 - Anvil's fourth
+_KEEPER_KEY: Final = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
 
 
 def turn_100_loans(quick: bool) -> list[Row]:

@@ -56,7 +56,7 @@ def watched(settings: Settings, node: Node) -> tuple[Loans, ...]:
 
 
 def _signer(settings: Settings) -> LocalSigner:
-    """The keystore's key, opened with a password from the environment; without a keystore, the key itself from there."""
+    """The keystore's key, opened by a password from the environment; without a keystore, the key found there."""
     keystore = settings.key.keystore
     if keystore is None:
         signer = signer_from_environment(os.environ)

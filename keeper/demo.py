@@ -42,11 +42,10 @@ from keeper.devnet.anvil import Anvil
 from keeper.devnet.bars import HOUR, Bar, read_bars
 from keeper.devnet.founding import deploy_thresholds, deploy_world
 from keeper.devnet.scenario import Scenario, Step
-from keeper.devnet.transactions import calldata, offer
 from keeper.devnet.world import BLOCK_SECONDS, World
 from keeper.domain.errors import Blind, Misconfigured
 from keeper.domain.loans import Band, Limits, Loan, LoanRule
-from keeper.domain.units import BASE, BPS, GWEI, NO_DEBT, NOBODY, WAD, Address
+from keeper.domain.units import BASE, BPS, NO_DEBT, NOBODY, WAD, Address
 from keeper.domain.units import health_text as exact_health_text
 from keeper.journal.journal import Page, Reader
 from keeper.protocols.aave_v3 import GET_USER_ACCOUNT_DATA
@@ -90,7 +89,6 @@ _JOURNAL: Final = "keeper.db"
 _ETHER: Final = 10**18
 _DOLLAR: Final = 10**6
 _YEAR: Final = 365 * 24 * HOUR
-_HEARTBEAT: Final = 12 * HOUR
 _BOOT_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 _LATE_IN_A_ROW: Final = 5
@@ -181,7 +179,7 @@ def _progress(say: Console | None, bars: int) -> Iterator[Callable[[int, str], N
 def _played(bars: tuple[Bar, ...], folder: Path, tell: Callable[[int, str], None]) -> Record:
     tell(0, "building the chain, Aave and Uniswap")
     with Anvil(timestamp=bars[0].open_time - HOUR) as anvil:
-        world = deploy_thresholds(deploy_world(anvil.url, eth_price=bars[0].open))
+        world = deploy_thresholds(deploy_world(anvil.socket, eth_price=bars[0].open))
         terms = _open_loans(world, bars)
         tell(0, "starting the keeper")
         with KeeperProcess(folder, world, anvil.url.replace("http", "ws", 1)) as keeper:
@@ -380,12 +378,10 @@ class _Play:
     _hour: tuple[int, int] = (-1, 0)
     _prices: list[float] = field(default_factory=list)
     _hour_lowest: list[int] = field(default_factory=lambda: [NO_DEBT, NO_DEBT])
-    _beat: int = 0
 
     def begin(self) -> None:
         """Wait until the keeper is up and has seen the chain as it stands."""
         head = self.world.node.head()
-        self._beat = head.timestamp
         if not self.keeper.wait_for(head.number, _BOOT_SECONDS):
             said = self.keeper.last_line()
             raise Blind(
@@ -407,7 +403,6 @@ class _Play:
             if not int(world.node.ask("txpool_status")["pending"], 16):
                 break
             block = world.mine(base_fee=step.base_fee)
-        self._keep_usdc_fresh(step.timestamp)
 
     def end(self) -> None:
         """Close the last hour."""
@@ -477,14 +472,6 @@ class _Play:
                 f"demo: the keeper took no turn on {_LATE_IN_A_ROW} blocks in a row, the last of them {block}; "
                 f"its last line: {self.keeper.last_line()}"
             )
-
-    def _keep_usdc_fresh(self, now: int) -> None:
-        """Repeat the dollar in the next price's block now and then: a feed that is silent for a day is not believed."""
-        if now - self._beat >= _HEARTBEAT:
-            world, said = self.world, calldata("set(int256)", BASE)
-            base_fee = world.node.head().base_fee
-            world.node.ask_many([offer(world.roles.deployer, world.usdc.feed, said, GWEI, base_fee)])
-            self._beat = now
 
     def _close_hour(self) -> None:
         if self.last is None:

@@ -17,7 +17,7 @@ from keeper.chain.node import Node
 from keeper.chain.rehearse import rehearse
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Refused, Unsafe
-from keeper.domain.flights import Change
+from keeper.domain.flights import Change, State
 from keeper.domain.loans import Loan, LoanMarket, LoanRule, RuleKey, Sight, Snapshot
 from keeper.domain.plans import Intent, Plan
 from keeper.domain.units import BPS, WAD, mul_div_up
@@ -82,7 +82,7 @@ class Keeper:
             try:
                 intent = self._decide(loans, sight, verdicts[sight.key], block)
                 if self.sender:
-                    self.sender.launch(intent, block)
+                    self._send(intent, block)
                 intents.append(intent)
             except Refused as error:
                 kind = Kind.BLIND if isinstance(error, Blind) else Kind.BARRED
@@ -91,6 +91,12 @@ class Keeper:
         if self.journal:
             self.journal.write_turn(block, turn.verdicts)
         return turn
+
+    def _send(self, intent: Intent, block: Block) -> None:
+        assert self.sender is not None
+        flight = self.sender.launch(intent, block)
+        if flight.state is State.ABANDONED:
+            raise Unsafe(flight.why)
 
     def _decide(self, loans: Loans, sight: Sight, verdict: Verdict, block: Block) -> Intent:
         """A rehearsed intent for a breached rule; `Refused`, with the reason, when nothing is to be sent."""

@@ -22,10 +22,11 @@ from importlib.resources import as_file, files
 from itertools import chain, pairwise
 from typing import Final, Literal
 
+from keeper.chain.node import Question
 from keeper.devnet.actors import Arbitrageur
 from keeper.devnet.bars import HOUR, Bar, read_bars
 from keeper.devnet.transactions import calldata, offer, receipts
-from keeper.devnet.world import BLOCK_SECONDS, World, units
+from keeper.devnet.world import BLOCK_SECONDS, Reserve, World, units
 from keeper.domain.units import GWEI
 
 Mark = Literal["open", "low", "high", "close", "between"]
@@ -33,6 +34,7 @@ Mark = Literal["open", "low", "high", "close", "between"]
 _PRICE_DECIMALS: Final = 8
 _QUARTER: Final = HOUR // 4
 _DAY: Final = 24 * HOUR
+_HEARTBEAT: Final = 12 * HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,13 @@ class Scenario:
         arbitrageur = Arbitrageur(world)
         mined_by_itself = world.node.ask("anvil_getAutomine")
         world.automine(False)
+        beat = head.timestamp
         try:
             for point in points:
-                yield _bring(world, arbitrageur, point, shift)
+                quiet = point.time + shift - beat >= _HEARTBEAT
+                step = _bring(world, arbitrageur, point, shift, refresh=quiet)
+                beat = step.timestamp if quiet else beat
+                yield step
         finally:
             world.automine(mined_by_itself)
 
@@ -113,12 +119,14 @@ class Scenario:
         yield after
 
 
-def _bring(world: World, arbitrageur: Arbitrageur, point: Point, shift: int) -> Step:
+def _bring(world: World, arbitrageur: Arbitrageur, point: Point, shift: int, *, refresh: bool) -> Step:
     price = units(point.usd, _PRICE_DECIMALS)
     base_fee = None if point.gas_gwei is None else round(point.gas_gwei * GWEI)
     head = world.node.head()
     fee = head.base_fee if base_fee is None else base_fee
     offers = [offer(world.roles.deployer, world.weth.feed, calldata("set(int256)", price), GWEI, fee)]
+    if refresh:
+        offers += [_repeat(world, reserve, fee) for reserve in world.reserves if reserve != world.weth]
     trade = arbitrageur.offer(world.sqrt_price_at(price, world.price("USDC")), fee)
     if trade is not None:
         offers.append(trade)
@@ -130,6 +138,12 @@ def _bring(world: World, arbitrageur: Arbitrageur, point: Point, shift: int) -> 
         # What follows is priced by the next block's base fee, which a near-empty block would lower.
         world.node.ask("anvil_setNextBlockBaseFeePerGas", hex(base_fee))
     return Step(point, head.number + 1, timestamp, base_fee)
+
+
+def _repeat(world: World, reserve: Reserve, base_fee: int) -> Question:
+    """A feed that has been silent for a day is not believed, so the others say again what they said."""
+    said = calldata("set(int256)", world.price(reserve.symbol))
+    return offer(world.roles.deployer, reserve.feed, said, GWEI, base_fee)
 
 
 def black_thursday() -> tuple[Bar, ...]:

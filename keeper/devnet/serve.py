@@ -84,7 +84,7 @@ def build_world(anvil: Anvil, aave: AaveVersion, eth_price: Amount, weth_is_toke
 
 
 def build_on_fork(anvil: Anvil, folder: Path) -> dict[str, Any]:
-    """The manifest of a fork: the devnet's own, seen through the fork, or a known chain's with the contract placed on it."""
+    """The manifest of a fork: the devnet's own seen through it, or a known chain's with the contract placed on it."""
     here = folder / MANIFEST
     if here.exists():
         world = World.read(here).through(anvil.url)

@@ -11,7 +11,10 @@ from typing import Final
 from keeper.domain.units import Address
 from keeper.protocols.methods import Method, address
 
-_RESERVE: Final = "(uint256,uint128,uint128,uint128,uint128,uint128,uint40,uint16,address,address,address,address,uint128,uint128,uint128)"
+_RESERVE: Final = (
+    "(uint256,uint128,uint128,uint128,uint128,uint128,uint40,uint16,"
+    "address,address,address,address,uint128,uint128,uint128)"
+)
 ADDRESSES_PROVIDER: Final = Method("ADDRESSES_PROVIDER", (), ("address",))
 GET_PRICE_ORACLE: Final = Method("getPriceOracle", (), ("address",))
 GET_POOL: Final = Method("getPool", (), ("address",))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from keeper import cli
 from keeper import demo as stage
 from keeper.devnet.world import World
 from keeper.domain.errors import Blind, Misconfigured
@@ -22,9 +22,12 @@ from tests.demo.conftest import CRASH, Played
 QUIET_HOUR = ("--from", "2020-03-12T04:00", "--to", "2020-03-12T04:00")
 
 
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    told = [sys.executable, "-m", "keeper.cli", "demo", *map(str, arguments)]
-    return subprocess.run(told, capture_output=True, text=True, check=False, timeout=100)
+def exit_code_of(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> object:
+    """Run the console script in this process, which has imported everything already."""
+    monkeypatch.setattr(sys, "argv", ["keeper", "demo", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
 
 
 def test_a_guarded_loan__through_a_crash__is_not_liquidated_while_its_twin_is(played: Played) -> None:
@@ -119,10 +122,12 @@ def shape(value: Any) -> Any:
     return [shape(inner) for inner in value] if isinstance(value, list) else type(value)
 
 
-def test_the_command__with_json__prints_the_figures_alone_and_leaves_both_files(tmp_path: Path) -> None:
-    done = command(*QUIET_HOUR, "--json", "--out", tmp_path / "new" / "folder")
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+def test_the_command__with_json__prints_the_figures_alone_and_leaves_both_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = exit_code_of(monkeypatch, *QUIET_HOUR, "--json", "--out", tmp_path / "new" / "folder")
+    assert code == 0
+    said = json.loads(capsys.readouterr().out)
     assert said["guarded"]["actions"] == []
     left = tmp_path / "new" / "folder"
     assert json.loads((left / "demo.json").read_text()) == said
@@ -190,12 +195,14 @@ def test_bars__that_cannot_be_played__are_refused_in_one_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command__with_bars_that_are_none__exits_2_with_that_sentence_alone(tmp_path: Path) -> None:
-    done = command("--bars", tmp_path / "none.csv", "--out", tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert "none.csv cannot be read" in done.stderr
+def test_the_command__with_bars_that_are_none__exits_2_with_that_sentence_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(monkeypatch, "--bars", tmp_path / "none.csv", "--out", tmp_path) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "none.csv cannot be read" in said.err
 
 
 def test_a_folder__that_cannot_be_written__is_said_before_anything_is_played(tmp_path: Path) -> None:

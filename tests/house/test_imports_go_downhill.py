@@ -56,7 +56,7 @@ DOORS: dict[str, set[str]] = {
     "pyarrow": {"devnet"},
     "pydantic": {"settings"},
     "requests": {"chain"},
-    "rich": {"show", "demo"},
+    "rich": {"show", "demo", "report"},
     "sqlalchemy": {"journal"},
     "typer": {"cli"},
     "web3": {"chain"},
