@@ -55,7 +55,6 @@ _BREACHED: constant(uint8) = 1
 _BARRED: constant(uint8) = 2
 _BLIND: constant(uint8) = 3
 
-_WAD: constant(uint256) = 10**18
 _BPS: constant(uint256) = 10**4
 _HEALTH_BPS: constant(uint256) = 10**14     # one basis point of health, in WAD
 _VARIABLE_RATE: constant(uint256) = 2

@@ -21,4 +21,4 @@ resolve() {
 resolve dev.txt pyproject.toml --all-extras --group dev "$@"
 resolve build.txt --group build --constraint requirements/dev.txt "$@"
 resolve runtime.txt pyproject.toml --all-extras --constraint requirements/dev.txt "$@"
-echo 'numpy>=2' | resolve numpy2.txt pyproject.toml --all-extras --group test --constraint - "$@"
+echo 'numpy>=2' | resolve numpy2.txt pyproject.toml - --all-extras --group test "$@"

@@ -57,7 +57,7 @@ def verdict_of(turn: Turn, owner: Address) -> Verdict:
     return verdict
 
 
-def test_a_breached_loan_lands_on_its_target_and_the_next_turn_leaves_it_alone(
+def test_a_breached_loan__lands_on_its_target__and_the_next_turn_leaves_it_alone(
     world: World, set_rule: SetRule, keeper: OpenKeeper
 ) -> None:
     owner = world.roles.owner
@@ -79,7 +79,7 @@ def test_a_breached_loan_lands_on_its_target_and_the_next_turn_leaves_it_alone(
     assert abs(world.account_data(owner).health - target) * 10_000 < target * 5
 
 
-def test_a_dry_run_rehearses_and_signs_nothing(world: World, set_rule: SetRule, keeper: OpenKeeper) -> None:
+def test_a_dry_run__rehearses_and_signs_nothing(world: World, set_rule: SetRule, keeper: OpenKeeper) -> None:
     world.open_loan(world.roles.owner, 100, health=1.3)
     set_rule(world.roles.owner)
     world.automine(False)

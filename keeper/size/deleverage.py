@@ -16,7 +16,7 @@ from keeper.domain.loans import Loan, LoanMarket, LoanRule, PoolState
 from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NO_DEBT, WAD, mul_div_down, mul_div_up
 from keeper.protocols.uniswap_v3 import exact_output_cost_up
 
-_ROUNDS: Final = 16
+_ROUNDS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,9 @@ def test_an_error__keeps_its_code_and_data(node_answering: Callable[[Answer], No
     assert (caught.value.code, caught.value.data) == (3, "0x1234")
 
 
-def test_no_error_names_the_secret_in_an_endpoint_s_address(node_answering: Callable[[Answer], Node]) -> None:
+def test_an_error__never_names_the_secret_in_an_endpoint_s_address(
+    node_answering: Callable[[Answer], Node],
+) -> None:
     node = node_answering(lambda _: "")
     with pytest.raises(NodeUnreachable) as caught:
         node.ask("eth_chainId")

@@ -29,46 +29,46 @@ def a_sight(
     return Sight(KEY, rule, last_acted, Loan(2 * 10**12, debt, 8300, health))
 
 
-def test_a_loan_below_its_floor_is_breached() -> None:
+def test_judge__a_loan_below_its_floor__is_breached() -> None:
     assert judge(a_sight(health=14_000 * HEALTH_WAD_PER_BPS - 1), NOW).kind is Kind.BREACHED
 
 
-def test_a_loan_on_its_floor_is_within() -> None:
+def test_judge__a_loan_on_its_floor__is_within() -> None:
     assert judge(a_sight(health=14_000 * HEALTH_WAD_PER_BPS), NOW).kind is Kind.WITHIN
 
 
-def test_an_account_without_debt_is_within_whatever_its_health() -> None:
+def test_judge__an_account_without_debt__is_within_whatever_its_health() -> None:
     verdict = judge(a_sight(debt=0, health=NO_DEBT), NOW)
     assert (verdict.kind, verdict.why) == (Kind.WITHIN, "loan: no debt")
 
 
-def test_a_rule_in_its_last_second_still_holds_and_is_barred_after_it() -> None:
+def test_judge__a_rule_in_its_last_second__still_holds_and_is_barred_after_it() -> None:
     assert judge(a_sight(expiry=NOW), NOW).kind is Kind.BREACHED
     assert judge(a_sight(expiry=NOW - 1), NOW).why == "rule: expired"
 
 
-def test_a_cooldown_bars_until_its_last_second_is_over() -> None:
+def test_judge__a_cooldown__bars_until_its_last_second_is_over() -> None:
     assert judge(a_sight(last_acted=NOW - 59), NOW).why == "rule: cooling down"
     assert judge(a_sight(last_acted=NOW - 60), NOW).kind is Kind.BREACHED
 
 
-def test_an_unreadable_account_is_blind_and_never_healthy() -> None:
+def test_judge__an_unreadable_account__is_blind_and_never_healthy() -> None:
     sight = a_sight()
     assert judge(Sight(KEY, sight.rule, 0, None), NOW).kind is Kind.BLIND
 
 
-def test_no_rule_is_barred_whatever_the_account() -> None:
+def test_judge__no_rule__is_barred_whatever_the_account() -> None:
     assert judge(Sight(KEY, None, 0, a_sight().loan), NOW).why == "rule: none is set"
 
 
 @given(st.integers(0, 2**256 - 1), st.integers(10_001, 2**24 - 1))
-def test_health_is_breached_exactly_below_the_floor(health: int, floor_bps: int) -> None:
+def test_judge__any_health_and_floor__is_breached_exactly_below_it(health: int, floor_bps: int) -> None:
     verdict = judge(a_sight(health=health, floor_bps=floor_bps), NOW)
     assert (verdict.kind is Kind.BREACHED) == (health * 10_000 < floor_bps * WAD)
 
 
 @pytest.mark.parametrize("asset", [WETH, USDC])
-def test_a_feed_silent_for_too_long_blinds_the_rule(asset: Address) -> None:
+def test_freshness__a_feed_silent_for_too_long__blinds_the_rule(asset: Address) -> None:
     sight = a_sight()
     ages: dict[Address, int | None] = {WETH: 10, USDC: 10, asset: 3601}
     verdict = blind_when_stale(judge(sight, NOW), sight, ages, 3600)
@@ -76,11 +76,11 @@ def test_a_feed_silent_for_too_long_blinds_the_rule(asset: Address) -> None:
     assert "3601 s old, over 3600 s" in verdict.why
 
 
-def test_a_feed_that_tells_no_time_is_taken_at_its_word() -> None:
+def test_freshness__a_feed_that_tells_no_time__is_taken_at_its_word() -> None:
     sight = a_sight()
     verdict = judge(sight, NOW)
     assert blind_when_stale(verdict, sight, {WETH: None, USDC: 3600}, 3600) == verdict
 
 
-def test_every_reason_names_its_room() -> None:
+def test_reasons__every_one__names_its_room() -> None:
     assert all(": " in why for _, why in REASONS)

@@ -45,7 +45,9 @@ def a_loan(health: int, debt_usd: int = 100_000) -> Loan:
     target_bps=st.integers(14_500, 30_000),
     debt_usd=st.integers(1_000, 10_000_000),
 )
-def test_the_sized_step_lands_on_the_target(health_bps: int, target_bps: int, debt_usd: int) -> None:
+def test_deleverage__any_loan_below_its_target__lands_on_it(
+    health_bps: int, target_bps: int, debt_usd: int
+) -> None:
     loan, market = a_loan(health_bps * HEALTH_WAD_PER_BPS, debt_usd), a_market()
     step = deleverage(a_rule(target_bps), loan, market)
     assert step is not None
@@ -53,23 +55,23 @@ def test_the_sized_step_lands_on_the_target(health_bps: int, target_bps: int, de
     assert abs(landed - target_bps * HEALTH_WAD_PER_BPS) * 10_000 <= landed
 
 
-def test_a_step_never_exceeds_the_rule_s_largest() -> None:
+def test_deleverage__a_small_max_step__is_not_exceeded() -> None:
     step = deleverage(a_rule(max_step=1_000_000), a_loan(13 * WAD // 10), a_market())
     assert step is not None
     assert step.repay == 1_000_000
 
 
-def test_among_pools_the_one_that_takes_least_collateral_is_chosen() -> None:
+def test_deleverage__among_pools__takes_the_one_that_sells_least() -> None:
     step = deleverage(a_rule(), a_loan(13 * WAD // 10), a_market(fees=(3000, 500, 10000)))
     assert step is not None
     assert step.fee == 500
 
 
-def test_a_range_that_cannot_deliver_the_repayment_gives_no_step() -> None:
+def test_deleverage__a_range_that_cannot_deliver__gives_no_step() -> None:
     assert deleverage(a_rule(), a_loan(13 * WAD // 10), a_market(liquidity=10**10)) is None
 
 
-def test_below_the_solvency_line_no_step_reaches_the_target() -> None:
+def test_deleverage__below_the_solvency_line__never_reaches_the_target() -> None:
     loan, market = a_loan(82 * WAD // 100), a_market()
     step = deleverage(a_rule(), loan, market)
     assert (
@@ -79,7 +81,7 @@ def test_below_the_solvency_line_no_step_reaches_the_target() -> None:
     )
 
 
-def test_python_and_contract_judge_and_size_alike_over_random_markets(
+def test_python_and_contract__over_random_markets__judge_and_size_alike(
     world: World, set_rule: SetRule
 ) -> None:
     owner = world.roles.owner
