@@ -84,8 +84,8 @@ def read_loan_cold(quick: bool) -> list[Row]:
             _agree(sights[:alone], each)
             _agree(sights[-together:], many)
     peers = {
-        f"web3.py, Multicall3 {_TOGETHER} at a time ({together} loans)": median(gathered),
-        f"web3.py, call by call ({alone} loans)": median(looped),
+        f"web3.py, Multicall3, {together} loans": median(gathered),
+        f"web3.py, call by call, {alone} loans": median(looped),
     }
     return [Row("read_loan_cold_us", median(ours), "µs/loan", GOAL_US, peers)]
 

@@ -179,7 +179,7 @@ def _progress(say: Console | None, bars: int) -> Iterator[Callable[[int, str], N
 def _played(bars: tuple[Bar, ...], folder: Path, tell: Callable[[int, str], None]) -> Record:
     tell(0, "building the chain, Aave and Uniswap")
     with Anvil(timestamp=bars[0].open_time - HOUR) as anvil:
-        world = deploy_thresholds(deploy_world(anvil.socket, eth_price=bars[0].open))
+        world = deploy_thresholds(deploy_world(anvil.url, eth_price=bars[0].open))
         terms = _open_loans(world, bars)
         tell(0, "starting the keeper")
         with KeeperProcess(folder, world, anvil.url.replace("http", "ws", 1)) as keeper:

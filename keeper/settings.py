@@ -37,7 +37,7 @@ class _Strict(BaseModel):
 
 
 class Chain(_Strict):
-    """The chain behind the port: `url` is HTTP or the path of a unix socket, `heads` a WebSocket."""
+    """The chain behind the port: `url` is an HTTP address, `heads` a WebSocket's."""
 
     id: int = Field(gt=0)
     url: str = ""

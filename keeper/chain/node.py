@@ -1,8 +1,8 @@
 """One JSON-RPC endpoint, asked in single calls or in one batch, never twice by itself.
 
-web3.py's providers carry the bytes (HTTP, or a unix socket for a path); its retries are switched off because they
-would send a transaction again without saying so, and its method formatters are not used because they cost more than
-the node does.
+A web3.py provider writes and reads the JSON-RPC, and urllib3 carries it: web3.py's own carriers send a transaction
+again without saying so, and take three times as long. Its method formatters cost more than the node does and are not
+used.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from json import JSONDecodeError
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import requests
+from urllib3 import PoolManager, make_headers
+from urllib3.exceptions import HTTPError
+from urllib3.util import Timeout, parse_url
 from web3.exceptions import Web3Exception
-from web3.providers.ipc import IPCProvider
-from web3.providers.rpc import HTTPProvider
-from web3.types import RPCEndpoint
+from web3.providers.base import JSONBaseProvider
+from web3.types import RPCEndpoint, RPCResponse
 
 from keeper.domain.blocks import Block
-from keeper.domain.errors import NodeRefused, NodeUnreachable
+from keeper.domain.errors import Misconfigured, NodeRefused, NodeUnreachable
 from keeper.domain.units import Address
 
+Question = tuple[str, Sequence[Any]]
+"""A JSON-RPC method and its parameters."""
 # The last two are how web3.py takes an answer of the wrong shape.
 _NO_ANSWER: Final = (
-    requests.RequestException,
+    HTTPError,
     OSError,
     JSONDecodeError,
     UnicodeDecodeError,
@@ -34,21 +37,36 @@ _NO_ANSWER: Final = (
     AttributeError,
     TypeError,
 )
-Question = tuple[str, Sequence[Any]]
-"""A JSON-RPC method and its parameters."""
 
 
-class _Http(HTTPProvider):
-    """web3.py's HTTP provider with the time left as its timeout."""
+class _Provider(JSONBaseProvider):
+    """Posts each request once over a kept connection; `seconds` bounds connecting and every read."""
 
-    seconds: float = 10.0
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        parts = parse_url(url)
+        self.seconds = 10.0
+        self._url = parts._replace(auth=None).url
+        self._headers = {"content-type": "application/json", **make_headers(basic_auth=parts.auth)}
+        self._connections = PoolManager(retries=False)
 
-    def get_request_kwargs(self) -> Any:
-        return {**super().get_request_kwargs(), "timeout": self.seconds}
+    def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        return self.decode_rpc_response(self._post(self.encode_rpc_request(method, params)))
+
+    def make_batch_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> Any:
+        return self.decode_rpc_response(self._post(self.encode_batch_rpc_request(requests)))
+
+    def _post(self, body: bytes) -> bytes:
+        answer = self._connections.request(
+            "POST", self._url, body=body, headers=self._headers, timeout=Timeout(self.seconds), redirect=False
+        )
+        if answer.status >= 400:
+            raise HTTPError(f"HTTP {answer.status}")
+        return answer.data
 
 
 class Node:
-    """An endpoint at `url`: `http(s)://…`, or the path of a unix socket.
+    """An endpoint at `url`, which may hold a secret; `name` is what may be shown of it.
 
     Every question is given up after `timeout` seconds, or sooner when `within` says so.
     """
@@ -58,13 +76,9 @@ class Node:
         self.name: Final = shown_url(url)
         self.timeout: Final = timeout
         self._give_up_at = float("inf")
-        self._provider: _Http | IPCProvider
-        if url.startswith(("http://", "https://")):
-            session = requests.Session()
-            session.trust_env = False
-            self._provider = _Http(url, session=session, exception_retry_configuration=None)
-        else:
-            self._provider = IPCProvider(url, timeout=int(timeout))
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise Misconfigured(f"node: {self.name} is neither http:// nor https://")
+        self._provider = _Provider(url)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -102,9 +116,8 @@ class Node:
             answers = self._provider.make_batch_request([(RPCEndpoint(m), list(p)) for m, p in questions])
         except _NO_ANSWER as error:
             raise self._unreachable(questions[0][0], error) from error
-        _require_one_answer_each(answers, len(questions), self.name)
         results: list[Any] = []
-        for (method, _), answer in zip(questions, answers, strict=True):
+        for (method, _), answer in zip(questions, _in_order(answers, len(questions), self.name), strict=True):
             try:
                 results.append(_result(method, answer))
             except NodeRefused as refusal:
@@ -129,11 +142,12 @@ class Node:
         left = self._give_up_at - time.monotonic()
         if left <= 0:
             raise NodeUnreachable(f"node: the time for this turn was up before {method} was asked")
-        if isinstance(self._provider, _Http):
-            self._provider.seconds = min(self.timeout, left)
+        self._provider.seconds = min(self.timeout, left)
 
     def _unreachable(self, method: str, error: Exception) -> NodeUnreachable:
-        return NodeUnreachable(f"node: {self.name} gave no answer to {method} ({type(error).__name__})")
+        # Only our own words, because a library's may hold the address and its secret.
+        what = str(error) if type(error) is HTTPError else type(error).__name__
+        return NodeUnreachable(f"node: {self.name} gave no answer to {method} ({what})")
 
 
 def block_of(header: Any, tag: str) -> Block:
@@ -150,16 +164,13 @@ def block_of(header: Any, tag: str) -> Block:
         raise NodeUnreachable(f"node: no readable header for block {tag}") from error
 
 
-def _require_one_answer_each(answers: Any, count: int, name: str) -> None:
-    """The provider sorts a batch by id; a missing, doubled or foreign id would shift answers to other questions."""
-    ids = (
-        [answer.get("id") for answer in answers if isinstance(answer, dict)]
-        if isinstance(answers, list)
-        else []
-    )
-    first = ids[0] if ids else None
-    if not isinstance(first, int) or ids != list(range(first, first + count)):
+def _in_order(answers: Any, count: int, name: str) -> list[Any]:
+    """A batch's answers by their ids; a missing, doubled or foreign id would shift them to other questions."""
+    told = [answer for answer in answers if isinstance(answer, dict)] if isinstance(answers, list) else []
+    ids = sorted(answer["id"] for answer in told if isinstance(answer.get("id"), int))
+    if len(ids) != count or ids != list(range(ids[0], ids[0] + count)):
         raise NodeUnreachable(f"node: {name} answered a batch of {count} with something else")
+    return sorted(told, key=lambda answer: int(answer["id"]))
 
 
 def _result(method: str, answer: Any) -> Any:
@@ -179,10 +190,7 @@ def _result(method: str, answer: Any) -> Any:
 
 
 def shown_url(url: str) -> str:
-    """An endpoint without what providers hide in it: scheme and host only, or the path of a socket."""
+    """An endpoint without what providers hide in it: scheme, host and port."""
     parts = urlsplit(url)
-    return (
-        f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        if parts.hostname
-        else url
-    )
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}"

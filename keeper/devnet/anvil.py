@@ -109,7 +109,7 @@ def _fitting(path: Path) -> Path:
 
 
 class Anvil:
-    """A running Anvil on 127.0.0.1, listening at `url` and on the faster unix `socket`; use it as a context manager.
+    """A running Anvil on 127.0.0.1, listening at `url` and asked through `node`; use it as a context manager.
 
     `port` 0 takes a free one. `fork_url` forks another chain at its head or at `fork_block`, and takes that chain's
     id unless `chain_id` is given. `timestamp` (unix seconds) is the genesis' time, not used by a fork. Nothing it
@@ -131,8 +131,6 @@ class Anvil:
         log = Path(self._folder.name) / "log"
         command = [str(binary), "--port", str(port), "--host", "127.0.0.1"]
         command += ["--gas-limit", str(_BLOCK_GAS_LIMIT), "--no-request-size-limit", "--color", "never"]
-        self.socket: Final = str(Path(self._folder.name) / "ipc")
-        command += ["--ipc", self.socket]
         command += ["--cache-path", str(Path(self._folder.name) / "states")]
         if chain_id is not None or fork_url is None:
             command += ["--chain-id", str(DEFAULT_CHAIN_ID if chain_id is None else chain_id)]

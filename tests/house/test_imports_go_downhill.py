@@ -55,7 +55,7 @@ DOORS: dict[str, set[str]] = {
     "plotly": {"report"},
     "pyarrow": {"devnet"},
     "pydantic": {"settings"},
-    "requests": {"chain"},
+    "urllib3": {"chain"},
     "rich": {"show", "demo", "report"},
     "sqlalchemy": {"journal"},
     "typer": {"cli"},
