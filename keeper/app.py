@@ -35,6 +35,9 @@ from keeper.send.signers import (
 from keeper.settings import Settings
 from keeper.turn import Keeper, Turn, TurnLimits, verdict_on
 
+_CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
+"""Arbitrum's chains count what a transaction costs on Ethereum into its gas."""
+
 
 def connect(settings: Settings) -> Node:
     """The node of the settings, once it has said that it is on the right chain."""
@@ -85,6 +88,7 @@ def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
             drift_bps=limits.drift_bps,
             deadline_seconds=limits.deadline_seconds,
             gas_percent=round(limits.gas_margin * 100),
+            estimates_gas=settings.chain.id in _CHARGES_MORE_THAN_EXECUTION,
         )
         yield Keeper(node, loans, journal, sender, turn_limits)
 

@@ -1,7 +1,7 @@
 """One turn, on one page: what the keeper does when a block has come.
 
-    head ─▶ follow ─▶ observe ─▶ judge ─▶ guard ─▶ consult ─▶ size ─▶ rehearse ─▶ intent ─▶ send
-            receipts  Snapshot   Verdicts  why not   Finding    Step    Rehearsal   durable    └▶ journal
+    head ─▶ follow ─▶ observe ─▶ judge ─▶ guard ─▶ consult ─▶ size ─▶ rehearse ─▶ intent ─▶ send ─▶ settle
+            receipts  Snapshot   Verdicts  why not   Finding    Step    Rehearsal   durable            journal
 
 Every read is pinned to the block's hash. What goes wrong with one position is that position's verdict, and the others
 are still attended. Live, dry run, fork and replay differ only in the node behind the port.
@@ -35,13 +35,17 @@ _SIZINGS = 4
 
 @dataclass(frozen=True, slots=True)
 class TurnLimits:
-    """The operator's own: wei per gas, seconds, basis points, and percent of the estimated gas."""
+    """The operator's own: wei per gas, seconds, basis points, and percent of the rehearsed gas.
+
+    `estimates_gas` asks the node for the gas of a call instead of measuring it.
+    """
 
     max_fee_wei: int
     max_price_age: int
     drift_bps: int
     deadline_seconds: int
     gas_percent: int
+    estimates_gas: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Keeper:
 
     def turn(self, block: Block) -> Turn:
         """Follow what was sent, judge every watched rule at `block`, act on the breached ones, write it all down."""
-        changes = tuple(self.sender.follow(block)) if self.sender else ()
+        changes = self.sender.follow(block) if self.sender else ()
         verdicts: dict[RuleKey, Verdict] = {}
         breached: list[tuple[Loans, Sight]] = []
         for loans in self.watched:
@@ -87,6 +91,8 @@ class Keeper:
             except Refused as error:
                 kind = Kind.BLIND if isinstance(error, Blind) else Kind.BARRED
                 verdicts[sight.key] = replace(verdicts[sight.key], kind=kind, why=str(error))
+        if self.sender:
+            changes += self.sender.settle(block)
         turn = Turn(block, tuple(verdicts.values()), tuple(intents), changes)
         if self.journal:
             self.journal.write_turn(block, turn.verdicts)
@@ -112,13 +118,15 @@ class Keeper:
             raise Blind(finding.why)
         if finding.kind is not Kind.BREACHED:
             raise Unsafe(finding.why)
+        if market is None:
+            raise Blind("chain: the loan's market cannot be read")
 
         step = _sized(loans, rule, loan, market, block)
         plan = Plan(sight.key, step.repay, step.sell, step.fee, health_after_down(step, loan, market))
         deadline = block.timestamp + self.limits.deadline_seconds
         max_sell = mul_div_up(plan.sell, BPS + self.limits.drift_bps, BPS)
         call = rebalance_call(sight.key, plan.repay, max_sell, plan.fee, deadline)
-        rehearsal = rehearse(self.node, call, keeper, block.hash)
+        rehearsal = rehearse(self.node, call, keeper, block.hash, estimate=self.limits.estimates_gas)
         return Intent(
             id=secrets.token_hex(16),
             plan=plan,

@@ -25,12 +25,12 @@ _FEWEST_ROWS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """What does not change of a collateral and a debt asset; `pools` are (fee, address)."""
+    """What does not change of a collateral and a debt asset; a pool for each fee tier, whether it exists or not."""
 
     collateral_unit: int
     debt_unit: int
     variable_debt: Address
-    pools: tuple[tuple[int, Address], ...]
+    pools: tuple[Address, ...]
 
 
 class Loans:
@@ -55,7 +55,7 @@ class Loans:
                 f"contract: {thresholds} is not a LoanThresholds contract ({error})"
             ) from error
         self._keys: tuple[RuleKey, ...] = ()
-        self._keys_at = ""
+        self._keys_at: Block | None = None
         self._rows = lenses.MOST_ROWS
         self._sources: dict[Address, Address] = {}
         self._pairs: dict[tuple[Address, Address], _Pair] = {}
@@ -68,8 +68,9 @@ class Loans:
 
     def keys(self, block: Block) -> tuple[RuleKey, ...]:
         """Every rule the owners have at `block`; counted anew only when one may have been added."""
-        if block.hash != self._keys_at:
-            if block.parent != self._keys_at or self._rules_were_set(block):
+        since = self._keys_at
+        if since is None or since.hash != block.hash:
+            if since is None or self._rules_may_differ(since, block):
                 counts = ask_together(
                     self._node,
                     [Call(self.thresholds, loan_thresholds.RULE_COUNT.call(owner)) for owner in self.owners],
@@ -80,7 +81,7 @@ class Loans:
                     for owner, count in zip(self.owners, counts, strict=True)
                     for n in range(loan_thresholds.RULE_COUNT.read(_answered(count, "rule_count"))[0])
                 )
-            self._keys_at = block.hash
+            self._keys_at = block
         return self._keys
 
     def sights(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
@@ -101,15 +102,18 @@ class Loans:
 
     def consult(
         self, key: RuleKey, rule: LoanRule, block: Block
-    ) -> tuple[loan_thresholds.Finding, LoanMarket]:
-        """The contract's own verdict, which has the last word, and the market to size an action in."""
+    ) -> tuple[loan_thresholds.Finding, LoanMarket | None]:
+        """The contract's own verdict, which has the last word, and the market to size an action in.
+
+        The market is None when part of it cannot be read, as that of an asset Aave does not list.
+        """
         pair = self._pair(rule.collateral, rule.debt, block)
         pools = [
             Call(pool, method.call())
-            for _, pool in pair.pools
+            for pool in pair.pools
             for method in (uniswap_v3.SLOT0, uniswap_v3.LIQUIDITY)
         ]
-        answers = ask_together(
+        check, *market = ask_together(
             self._node,
             [
                 Call(key.thresholds, loan_thresholds.CHECK.call(key.owner, key.id)),
@@ -121,19 +125,11 @@ class Loans:
             ],
             block.hash,
         )
-        finding = loan_thresholds.read_finding(_answered(answers[0], "check"))
-        market = LoanMarket(
-            collateral_price=aave_v3.GET_ASSET_PRICE.read(_answered(answers[2], "getAssetPrice"))[0],
-            debt_price=aave_v3.GET_ASSET_PRICE.read(_answered(answers[3], "getAssetPrice"))[0],
-            collateral_unit=pair.collateral_unit,
-            debt_unit=pair.debt_unit,
-            collateral_threshold_bps=aave_v3.read_reserve(
-                _answered(answers[1], "getReserveData")
-            ).threshold_bps,
-            owed=aave_v3.BALANCE_OF.read(_answered(answers[4], "balanceOf"))[0],
-            pools=tuple(_pool_states(rule, [fee for fee, _ in pair.pools], answers[5:])),
-        )
-        return finding, market
+        finding = loan_thresholds.read_finding(_answered(check, "check"))
+        try:
+            return finding, _market(pair, rule, market)
+        except Blind:
+            return finding, None
 
     def findings(self, keys: Sequence[RuleKey], block: Block) -> list[loan_thresholds.Finding]:
         """The contract's own verdict on each rule."""
@@ -143,7 +139,7 @@ class Loans:
 
     def swap_cost(self, rule: LoanRule, fee: int, bought: int, block: Block) -> tuple[int, int] | None:
         """What the pool of `fee` asks for exactly `bought`, and what it gives; None when the node cannot try it."""
-        pool = dict(self._pair(rule.collateral, rule.debt, block).pools)[fee]
+        pool = self._pair(rule.collateral, rule.debt, block).pools[uniswap_v3.FEE_TIERS.index(fee)]
         try:
             call = lenses.swap_cost_call(pool, _sells_token0(rule), bought)
             return lenses.read_swap_cost(self._lend("SwapLens", call, block))
@@ -161,13 +157,16 @@ class Loans:
         answer = self._node.ask("eth_call", message, {"blockHash": block.hash}, lenses.lent(lens))
         return bytes.fromhex(answer[2:])
 
-    def _rules_were_set(self, block: Block) -> bool:
-        wanted = {
-            "blockHash": block.hash,
-            "address": self.thresholds,
-            "topics": [loan_thresholds.RULE_SET_TOPIC],
-        }
-        return bool(self._node.ask("eth_getLogs", wanted))
+    def _rules_may_differ(self, since: Block, block: Block) -> bool:
+        """Whether a rule was set after `since`, or `since` is no longer in the chain so that nobody can say."""
+        if block.number <= since.number:
+            return True
+        span = {"fromBlock": hex(since.number + 1), "toBlock": hex(block.number)}
+        wanted = {**span, "address": self.thresholds, "topics": [loan_thresholds.RULE_SET_TOPIC]}
+        logs, header = self._node.ask_each(
+            [("eth_getLogs", [wanted]), ("eth_getBlockByNumber", [hex(since.number), False])]
+        )
+        return bool(logs) or not isinstance(header, dict) or header["hash"] != since.hash
 
     def _sights_without_lens(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
         calls = [
@@ -181,30 +180,28 @@ class Loans:
         answers = ask_together(self._node, calls, block.hash)
         sights = []
         for key, words, account in zip(keys, answers[::2], answers[1::2], strict=True):
-            rule = loan_thresholds.WORDS_OF.read(_answered(words, "words_of"))
-            data = (0,) * 6 if account is None else aave_v3.GET_USER_ACCOUNT_DATA.read(account)
-            sights.append(lenses.sight_of(key, (*rule, *data, int(account is not None))))
+            told = bytes(6 * 32) if account is None else account
+            readable = int(account is not None).to_bytes(32, "big")
+            sights.append(lenses.sight_of(key, _answered(words, "words_of") + told + readable))
         return sights
 
     def _pair(self, collateral: Address, debt: Address, block: Block) -> _Pair:
         known = self._pairs.get((collateral, debt))
         if known is None:
-            reserves = [Call(self.aave, aave_v3.GET_RESERVE_DATA.call(asset)) for asset in (collateral, debt)]
-            pools = [
-                Call(self._factory, uniswap_v3.GET_POOL.call(collateral, debt, fee))
-                for fee in uniswap_v3.FEE_TIERS
-            ]
-            answers = ask_together(self._node, [*reserves, *pools], block.hash)
-            sold, owed = (aave_v3.read_reserve(_answered(a, "getReserveData")) for a in answers[:2])
-            found = [address(uniswap_v3.GET_POOL.read(_answered(a, "getPool"))[0]) for a in answers[2:]]
+            calls = [Call(self.aave, aave_v3.GET_RESERVE_DATA.call(asset)) for asset in (collateral, debt)]
+            answers = ask_together(self._node, calls, block.hash)
+            sold, owed = (aave_v3.read_reserve(_answered(a, "getReserveData")) for a in answers)
             known = _Pair(
                 collateral_unit=sold.unit,
                 debt_unit=owed.unit,
                 variable_debt=owed.variable_debt,
-                pools=tuple((f, p) for f, p in zip(uniswap_v3.FEE_TIERS, found, strict=True) if p != NOBODY),
+                pools=tuple(
+                    uniswap_v3.pool_address(self._factory, collateral, debt, fee)
+                    for fee in uniswap_v3.FEE_TIERS
+                ),
             )
-            if len(known.pools) == len(uniswap_v3.FEE_TIERS):
-                self._pairs[collateral, debt] = known  # until then a missing pool may yet be made
+            if NOBODY not in (sold.a_token, owed.variable_debt):
+                self._pairs[collateral, debt] = known  # until then an asset may yet be listed
         return known
 
     def _price_ages(self, assets: Sequence[Address], block: Block) -> dict[Address, int | None]:
@@ -246,12 +243,28 @@ def _sells_token0(rule: LoanRule) -> bool:
     return int(rule.collateral, 16) < int(rule.debt, 16)
 
 
-def _pool_states(rule: LoanRule, fees: Iterable[int], answers: Sequence[bytes | None]) -> Iterable[PoolState]:
-    for n, fee in enumerate(fees):
-        sqrt_price = uniswap_v3.SLOT0.read(_answered(answers[2 * n], "slot0"))[0]
-        liquidity = uniswap_v3.LIQUIDITY.read(_answered(answers[2 * n + 1], "liquidity"))[0]
-        if sqrt_price and liquidity:
-            yield PoolState(fee, sqrt_price, liquidity, _sells_token0(rule))
+def _market(pair: _Pair, rule: LoanRule, answers: Sequence[bytes | None]) -> LoanMarket:
+    reserve, collateral_price, debt_price, owed, *pools = answers
+    return LoanMarket(
+        collateral_price=aave_v3.GET_ASSET_PRICE.read(_answered(collateral_price, "getAssetPrice"))[0],
+        debt_price=aave_v3.GET_ASSET_PRICE.read(_answered(debt_price, "getAssetPrice"))[0],
+        collateral_unit=pair.collateral_unit,
+        debt_unit=pair.debt_unit,
+        collateral_threshold_bps=aave_v3.read_reserve(_answered(reserve, "getReserveData")).threshold_bps,
+        owed=aave_v3.BALANCE_OF.read(_answered(owed, "balanceOf"))[0],
+        pools=tuple(_pool_states(rule, pools)),
+    )
+
+
+def _pool_states(rule: LoanRule, answers: Sequence[bytes | None]) -> Iterable[PoolState]:
+    for n, fee in enumerate(uniswap_v3.FEE_TIERS):
+        slot0, liquidity = answers[2 * n : 2 * n + 2]
+        if not slot0 or not liquidity:
+            continue  # the factory has made no pool of this tier
+        sqrt_price = uniswap_v3.SLOT0.read(slot0)[0]
+        in_range = uniswap_v3.LIQUIDITY.read(liquidity)[0]
+        if sqrt_price and in_range:
+            yield PoolState(fee, sqrt_price, in_range, _sells_token0(rule))
 
 
 def _answered(answer: bytes | None, name: str) -> bytes:

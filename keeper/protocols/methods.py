@@ -48,9 +48,8 @@ def address(text: str) -> Address:
     return Address(to_checksum_address(text))
 
 
-def revert_reason(data: str) -> str:
+def revert_reason(raw: bytes) -> str:
     """The sentence in a revert's data; Aave's and other custom errors are told by their selector."""
-    raw = bytes.fromhex(data.removeprefix("0x"))
     if raw[:4] == bytes.fromhex("08c379a0"):
         try:
             return str(decode(("string",), raw[4:])[0])

@@ -8,20 +8,32 @@ from __future__ import annotations
 
 from typing import Final
 
+from eth_utils.crypto import keccak
+
 from keeper.domain.loans import PoolState
-from keeper.domain.units import mul_div_up
-from keeper.protocols.methods import Method
+from keeper.domain.units import Address, mul_div_up
+from keeper.protocols.methods import Method, address
 
 FEE_TIERS: Final = (100, 500, 3000, 10000)
+_POOL_CODE_HASH: Final = bytes.fromhex("e34f199b19b2b4f47f68442619d555527d244f78a3297ea89325f843f87b8b54")
 _MILLION: Final = 10**6
 _Q96: Final = 2**96
 _MIN_SQRT_PRICE: Final = 4295128739
 _MAX_SQRT_PRICE: Final = 1461446703485210103287273052203988822378723970342
 _OUT_OF_REACH: Final = 2**128
 
-GET_POOL: Final = Method("getPool", ("address", "address", "uint24"), ("address",))
 SLOT0: Final = Method("slot0", (), ("uint160", "int24", "uint16", "uint16", "uint16", "uint8", "bool"))
 LIQUIDITY: Final = Method("liquidity", (), ("uint128",))
+
+
+def pool_address(factory: Address, token_a: Address, token_b: Address, fee: int) -> Address:
+    """Where the factory puts the pool of a pair and fee, whether it has made it or not.
+
+    Source: v3-periphery `PoolAddress`. Assumes: a factory of v3-core's own pools, as the contract does.
+    """
+    low, high = sorted((int(token_a, 16), int(token_b, 16)))
+    salt = keccak(b"".join(number.to_bytes(32, "big") for number in (low, high, fee)))
+    return address("0x" + keccak(b"\xff" + bytes.fromhex(factory[2:]) + salt + _POOL_CODE_HASH)[12:].hex())
 
 
 def exact_output_cost_up(pool: PoolState, amount_out: int) -> int | None:

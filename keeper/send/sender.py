@@ -1,6 +1,6 @@
 """The transaction sender: one key, one nonce in flight, nothing broadcast that is not in the journal first.
 
-The journal is the only memory: every call reads it, so that a keeper which was killed goes on as if it had only
+The journal is the memory: each turn begins by reading it, so that a keeper which was killed goes on as if it had only
 paused. What to do about a flight is decided in `flight.py`; here it is looked up, done and written down.
 
 Assumes: this key sends for this journal alone. Use elsewhere is noticed, and raises an alarm, but cannot be prevented.
@@ -8,6 +8,7 @@ Assumes: this key sends for this journal alone. Use elsewhere is noticed, and ra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from keeper.chain.node import Node
@@ -48,6 +49,8 @@ class Sender:
         self._chain_id = chain_id
         self._limits = limits
         self._look = Look(node, signer.address, limits.final_depth)
+        self._open: tuple[Flight, ...] = ()
+        self._mined: tuple[Flight, ...] = ()
 
     @property
     def address(self) -> Address:
@@ -69,20 +72,34 @@ class Sender:
                     f"send: the journal holds nonce {flight.nonce} of {flight.sender}, which is {flight.state} and not "
                     f"over, and the key given is {self._signer.address}'s; run with the other key until it is"
                 )
-        return self._advance(head, restarted=True)
+        return self._advance(self._flights(), head, restarted=True)
 
     def follow(self, head: Block) -> tuple[Change, ...]:
-        """Look at every flight not ended, do what is due about it, and say what changed; once per turn."""
-        return self._advance(head, restarted=False)
+        """Look at the flights not mined yet, do what is due about them, and say what changed; before acting."""
+        flights = self._flights()
+        self._mined = tuple(flight for flight in flights if not flight.state.awaiting)
+        changes = self._advance([flight for flight in flights if flight.state.awaiting], head)
+        after = {change.flight.intent.id: change.flight for change in changes}
+        self._open = tuple(after.get(flight.intent.id, flight) for flight in flights)
+        return changes
+
+    def settle(self, head: Block) -> tuple[Change, ...]:
+        """The same of those already in a block, once `follow` has been asked; it can wait until after acting.
+
+        A reorganisation that undid one of them cannot lead to a second action meanwhile: `launch` takes no nonce above
+        the chain's own count.
+        """
+        return self._advance(self._mined, head)
 
     def busy(self) -> Flight | None:
         """The flight that awaits inclusion, behind which no other nonce may be taken."""
         return self._journal.awaiting(self._chain_id, self._signer.address)
 
     def waiting(self, at: Block) -> Flight | None:
-        """The flight whose effect the state of `at` cannot show yet: not mined, or mined in a later block."""
-        for flight in self._flights():
-            if flight.state.awaiting or (flight.receipt is not None and flight.receipt.block > at.number):
+        """The flight, as `follow` found it, whose effect the state of `at` cannot show: not mined, or mined later."""
+        for flight in self._open:
+            mined_later = flight.receipt is not None and flight.receipt.block > at.number
+            if flight.state.awaiting or mined_later:
                 return flight
         return None
 
@@ -114,6 +131,7 @@ class Sender:
         state = State.ABANDONED if answer.meaning is Meaning.REFUSED else State.BROADCAST
         flight = replace(flight, attempts=(attempt,))
         flight = self._write(flight, state, _told(answer), head, sent_block=head.number, left=True)
+        self._open = (*self._open, flight)
         reach("after_broadcast")
         return flight
 
@@ -144,8 +162,7 @@ class Sender:
             )
         return nonce
 
-    def _advance(self, head: Block, restarted: bool) -> tuple[Change, ...]:
-        flights = self._flights()
+    def _advance(self, flights: Sequence[Flight], head: Block, restarted: bool = False) -> tuple[Change, ...]:
         if not flights:
             return ()
         seen = self._look.at(flights, head)

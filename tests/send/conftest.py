@@ -44,7 +44,8 @@ class Stage:
         return self.sender.launch(wanted, self.head())
 
     def follow(self) -> tuple[Change, ...]:
-        return self.sender.follow(self.head())
+        head = self.head()
+        return self.sender.follow(head) + self.sender.settle(head)
 
     def flight(self, name: str = "intent 1") -> Flight:
         (found,) = [flight for flight in self.journal.actions() if flight.intent.id == name]

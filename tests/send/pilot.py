@@ -34,6 +34,7 @@ def fly(url: str, path: Path, numbers: int, weather: str, crash_at: str, telling
         for _ in range(TURNS):
             head = node.head()
             sender.follow(head)
+            sender.settle(head)
             number, tries = next_number(journal)
             if number > numbers and not journal.flights():
                 return
