@@ -51,8 +51,9 @@ def read(
                 is_static_call=True,
                 revert_on_failure=False,
             )
-            if read and len(rule) == 96:
-                row.a, row.b, row.c = abi_decode(rule, (uint256, uint256, uint256))
+            # An unread rule must not look like none: better no answer at all.
+            assert read and len(rule) == 96, "lens: a rule cannot be read"
+            row.a, row.b, row.c = abi_decode(rule, (uint256, uint256, uint256))
         read, account = raw_call(
             aave_pool,
             abi_encode(owners[i], method_id=method_id("getUserAccountData(address)")),

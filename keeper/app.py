@@ -42,7 +42,7 @@ _CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
 def connect(settings: Settings) -> Node:
     """The node of the settings, once it has said that it is on the right chain."""
     node = Node(settings.chain.url, settings.chain.timeout_seconds)
-    chain_id = int(node.ask("eth_chainId"), 16)
+    chain_id = node.ask_number("eth_chainId")
     if chain_id != settings.chain.id:
         raise Misconfigured(
             f"chain: {node.name} is on chain {chain_id}, and the settings say {settings.chain.id}"
@@ -76,14 +76,15 @@ def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
     loans = watched(settings, node)
     limits = settings.limits
     signer = None if dry_run else _signer(settings)
+    send_limits = SendLimits(limits.max_fee_wei, limits.tip_wei, limits.stuck_blocks)
     with Journal(settings.journal.path) as journal:
+        journal.bind(settings.chain.id, node.block(0).hash)
         sender = None
         if signer is not None:
-            send_limits = SendLimits(limits.max_fee_wei, limits.tip_wei, limits.stuck_blocks)
             sender = Sender(node, journal, signer, settings.chain.id, send_limits)
             sender.recover(node.head())
         turn_limits = TurnLimits(
-            max_fee_wei=limits.max_fee_wei,
+            action_fee_wei=send_limits.action_fee_wei,
             max_price_age=limits.max_price_age_seconds,
             drift_bps=limits.drift_bps,
             deadline_seconds=limits.deadline_seconds,
@@ -141,7 +142,8 @@ class _Loop:
                 if head.hash == self._seen:
                     return
                 turn = self.keeper.turn(head)
-            self._seen = head.hash
+            if not turn.trouble:  # else what was not attended is tried again at the next tick
+                self._seen = head.hash
             self.on_turn(turn)
         except KeeperError as error:
             self.on_trouble(error)

@@ -6,6 +6,7 @@ wrong; 3 (`look`) some rule is not within its band; 4 (`explain`) the journal kn
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -118,10 +119,13 @@ def devnet(
     from keeper.devnet import serve
     from keeper.devnet.anvil import Anvil
 
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
     def build(anvil: Anvil) -> dict[str, Any]:
         if fork_url is not None:
             return serve.build_on_fork(anvil, DEVNET_FOLDER)
-        return serve.build_world(anvil, aave, eth_price, weth_is_token0)
+        return serve.build_world(anvil, aave, eth_price, weth_is_token0, say)
 
     tell = show.print_json if as_json else partial(show.print_devnet, show.console())
     serve.serve(DEVNET_FOLDER, port, build, fork_url, tell)
@@ -144,7 +148,7 @@ def demo(
     from keeper import show
 
     console = show.console()
-    record = play.demo(bars, start, end, out, None if as_json else console)
+    record = play.demo(bars, start, end, out, show.console(stderr=as_json))
     play.write(record, out)
     if as_json:
         show.print_json(record.to_json())
@@ -170,6 +174,11 @@ def main() -> NoReturn:
         sys.exit(2)
     except KeeperError as error:
         print(error, file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that closing it does not complain too
         sys.exit(1)
     sys.exit(0)
 

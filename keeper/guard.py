@@ -12,13 +12,13 @@ from keeper.domain.units import GWEI, NOBODY, Address
 
 
 def why_not(
-    rule: LoanRule, block: Block, keeper: Address, max_fee_wei: int, waiting: Flight | None
+    rule: LoanRule, block: Block, keeper: Address, action_fee_wei: int, waiting: Flight | None
 ) -> str | None:
     """The first reason not to act on a breached rule now, or None; `waiting` is a flight `block` does not show yet."""
     if rule.limits.keeper not in (NOBODY, keeper):
         return f"rule: another keeper is named, {rule.limits.keeper}"
     if waiting is not None:
         return f"sender: nonce {waiting.nonce}, decided in block {waiting.intent.decided_block}, is still under way"
-    if block.base_fee > max_fee_wei:
-        return f"fees: the base fee of {block.base_fee / GWEI:.1f} gwei is above the limit of {max_fee_wei / GWEI:g}"
+    if block.base_fee > action_fee_wei:
+        return f"fees: the base fee of {block.base_fee / GWEI:.1f} gwei is above the limit of {action_fee_wei / GWEI:g}"
     return None

@@ -1,7 +1,7 @@
 """What the operator says: which chain, which owners, within what limits of their own.
 
 `keeper.toml` holds intent and no secret. Secrets come from the environment: `KEEPER_RPC_URL` replaces `chain.url`,
-`KEEPER_PASSWORD` opens the keystore, and `KEEPER_KEY` may replace the keystore on a devnet.
+`KEEPER_PASSWORD` opens the keystore, and `KEEPER_KEY` is the key itself where no keystore is named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eth_utils.address import is_hex_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from keeper.domain.errors import Misconfigured
-from keeper.domain.units import GWEI, Address
+from keeper.domain.units import GWEI
 from keeper.protocols.methods import address
 
 RPC_URL = "KEEPER_RPC_URL"
@@ -27,6 +27,18 @@ def _checked_address(text: str) -> str:
     ):
         raise ValueError("is not a 20-byte address with a valid checksum")
     return address(text)
+
+
+def _checked_heads(url: str) -> str:
+    if url and not url.startswith(("ws://", "wss://")):
+        raise ValueError("is neither ws:// nor wss://")
+    return url
+
+
+def _without_doubles(owners: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(owners)) != len(owners):
+        raise ValueError("an owner is listed twice")
+    return owners
 
 
 AddressText = Annotated[str, AfterValidator(_checked_address)]
@@ -41,7 +53,7 @@ class Chain(_Strict):
 
     id: int = Field(gt=0)
     url: str = ""
-    heads: str = ""
+    heads: Annotated[str, AfterValidator(_checked_heads)] = ""
     timeout_seconds: float = Field(default=10.0, gt=0, le=120)
     poll_seconds: float = Field(default=2.0, gt=0, le=600)
     turn_seconds: float = Field(default=30.0, gt=0, le=600)
@@ -51,17 +63,20 @@ class Watch(_Strict):
     """One thresholds contract and the owners whose rules this keeper holds."""
 
     thresholds: AddressText
-    owners: tuple[AddressText, ...] = Field(min_length=1)
+    owners: Annotated[tuple[AddressText, ...], AfterValidator(_without_doubles)] = Field(min_length=1)
 
 
 class Key(_Strict):
-    """The encrypted keystore that signs; without one the keeper can only look."""
+    """The encrypted keystore that signs; without one, the key in `KEEPER_KEY` does."""
 
     keystore: Path | None = None
 
 
 class OperatorLimits(_Strict):
-    """What this operator is willing to spend and believe, whatever a rule allows."""
+    """What this operator is willing to spend and believe, whatever a rule allows.
+
+    Actions bid at most eight ninths of `max_fee_gwei`: the rest is kept so that one which is stuck can be cancelled.
+    """
 
     max_fee_gwei: float = Field(default=500.0, gt=0)
     tip_gwei: float = Field(default=1.0, ge=0)
@@ -96,10 +111,6 @@ class Settings(_Strict):
     key: Key = Key()
     limits: OperatorLimits = OperatorLimits()
     journal: Journal = Journal()
-
-    def owners(self) -> list[tuple[Address, Address]]:
-        """Every watched (contract, owner), in the order written."""
-        return [(Address(w.thresholds), Address(o)) for w in self.watch for o in w.owners]
 
 
 def read_settings(path: Path) -> Settings:

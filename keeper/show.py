@@ -26,9 +26,9 @@ from keeper.turn import Turn
 _COLOURS = {Kind.WITHIN: "green", Kind.BREACHED: "bold red", Kind.BARRED: "yellow", Kind.BLIND: "magenta"}
 
 
-def console() -> Console:
-    """Where tables go."""
-    return Console(highlight=False)
+def console(stderr: bool = False) -> Console:
+    """Where tables and progress go."""
+    return Console(highlight=False, stderr=stderr)
 
 
 def print_json(content: Any) -> None:
@@ -91,7 +91,11 @@ def turn_json(turn: Turn, dry_run: bool) -> dict[str, Any]:
         "hash": turn.block.hash,
         "verdicts": [verdict_json(verdict) for verdict in turn.verdicts],
         "rehearsed" if dry_run else "sent": [intent_json(intent) for intent in turn.intents],
-        "changes": [flight_json(change.flight) for change in turn.changes],
+        "changes": [
+            {**flight_json(change.flight), "before": str(change.before), "alarm": change.alarm}
+            for change in turn.changes
+        ],
+        "trouble": list(turn.trouble),
     }
 
 
@@ -171,6 +175,8 @@ def print_turn(console: Console, turn: Turn, dry_run: bool) -> None:
         if count:
             line.append(f"{count} {kind.name.lower()}  ", style=_COLOURS[kind])
     console.print(line)
+    for trouble in turn.trouble:
+        console.print(Text(f"  {trouble}", style=_COLOURS[Kind.BLIND]))
     for change in turn.changes:
         style = "bold red" if change.alarm else ""
         console.print(Text(f"  {change.flight.state}: {change.flight.why}", style=style))

@@ -3,8 +3,8 @@
     head ─▶ follow ─▶ observe ─▶ judge ─▶ guard ─▶ consult ─▶ size ─▶ rehearse ─▶ intent ─▶ send ─▶ settle
             receipts  Snapshot   Verdicts  why not   Finding    Step    Rehearsal   durable            journal
 
-Every read is pinned to the block's hash. What goes wrong with one position is that position's verdict, and the others
-are still attended. Live, dry run, fork and replay differ only in the node behind the port.
+Every read is pinned to the block's hash. What goes wrong with one position is that position's verdict, what goes wrong
+with one contract is the turn's trouble, and the others are still attended.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
 from keeper.protocols.loan_thresholds import rebalance_call
 from keeper.send.sender import Sender
-from keeper.size.deleverage import Step, deleverage, health_after_down, step_through
+from keeper.size.deleverage import Step, deleverage, health_after_down, ratio_up, repay_at_up
 
-_SIZINGS = 4
+_OFFERS = 8
+# `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
+_QUOTED = "pool: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class TurnLimits:
     `estimates_gas` asks the node for the gas of a call instead of measuring it.
     """
 
-    max_fee_wei: int
+    action_fee_wei: int
     max_price_age: int
     drift_bps: int
     deadline_seconds: int
@@ -50,12 +52,16 @@ class TurnLimits:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn saw, decided and learnt; `intents` were sent, or in a dry run only rehearsed."""
+    """What one turn saw, decided and learnt; `intents` were sent, or in a dry run only rehearsed.
+
+    `trouble` says what could not be attended at all.
+    """
 
     block: Block
     verdicts: tuple[Verdict, ...]
     intents: tuple[Intent, ...]
     changes: tuple[Change, ...]
+    trouble: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,13 @@ class Keeper:
         changes = self.sender.follow(block) if self.sender else ()
         verdicts: dict[RuleKey, Verdict] = {}
         breached: list[tuple[Loans, Sight]] = []
+        trouble: list[str] = []
         for loans in self.watched:
-            snapshot = loans.observe(block)
+            try:
+                snapshot = loans.observe(block)
+            except Blind as error:
+                trouble.append(str(error))
+                continue
             for sight in snapshot.sights:
                 verdict = verdict_on(sight, snapshot, self.limits.max_price_age)
                 verdicts[sight.key] = verdict
@@ -91,12 +102,15 @@ class Keeper:
             except Refused as error:
                 kind = Kind.BLIND if isinstance(error, Blind) else Kind.BARRED
                 verdicts[sight.key] = replace(verdicts[sight.key], kind=kind, why=str(error))
-        if self.sender:
-            changes += self.sender.settle(block)
-        turn = Turn(block, tuple(verdicts.values()), tuple(intents), changes)
         if self.journal:
-            self.journal.write_turn(block, turn.verdicts)
-        return turn
+            note = "; ".join(trouble if self.sender else ["dry run: nothing is signed", *trouble])
+            self.journal.write_turn(block, tuple(verdicts.values()), note)
+        if self.sender:
+            try:
+                changes += self.sender.settle(block)
+            except Blind as error:
+                trouble.append(str(error))  # what is in a block stays there: the next turn asks again
+        return Turn(block, tuple(verdicts.values()), tuple(intents), changes, tuple(trouble))
 
     def _send(self, intent: Intent, block: Block) -> None:
         assert self.sender is not None
@@ -111,12 +125,12 @@ class Keeper:
         assert loan is not None
         keeper = self.sender.address if self.sender else rule.limits.keeper
         waiting = self.sender.waiting(block) if self.sender else None
-        if reason := why_not(rule, block, keeper, self.limits.max_fee_wei, waiting):
+        if reason := why_not(rule, block, keeper, self.limits.action_fee_wei, waiting):
             raise Unsafe(reason)
         finding, market = loans.consult(sight.key, rule, block)
         if finding.kind is Kind.BLIND:
             raise Blind(finding.why)
-        if finding.kind is not Kind.BREACHED:
+        if finding.kind is not Kind.BREACHED and not finding.why.startswith(_QUOTED):
             raise Unsafe(finding.why)
         if market is None:
             raise Blind("chain: the loan's market cannot be read")
@@ -147,24 +161,36 @@ def verdict_on(sight: Sight, snapshot: Snapshot, max_price_age: int) -> Verdict:
 
 
 def _sized(loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block) -> Step:
-    """The step in closed form, sized again by what the pool itself asks until the two agree to a basis point.
+    """The step in closed form if the pool itself asks the same, to a basis point; else the best that any pool offers.
 
-    The closed form knows only the liquidity in range; the pool's answer counts every tick the swap would cross.
+    The closed form knows only the liquidity in range, a pool's own answer counts every tick the swap would cross.
     """
     step = deleverage(rule, loan, market)
-    extra_cost = WAD
-    for _ in range(_SIZINGS):
-        if step is None:
-            break
+    if step is not None:
         cost = loans.swap_cost(rule, step.fee, step.repay, block)
         if cost is None:
             return step
         asked, given = cost
-        if given < step.repay:
-            raise Unsafe(f"pool: it can deliver only {given} of the {step.repay} to repay")
-        if abs(asked - step.sell) * BPS <= step.sell:
+        if given == step.repay and abs(asked - step.sell) * BPS <= step.sell:
             return replace(step, sell=asked)
-        extra_cost = mul_div_up(extra_cost, asked, step.sell)
-        pool = next(pool for pool in market.pools if pool.fee == step.fee)
-        step = step_through(pool, rule, loan, market, extra_cost)
-    raise Unsafe("size: no pool of the pair can carry the repayment")
+    offers = [_offer(pool.fee, loans, rule, loan, market, block) for pool in market.pools]
+    best = min((offer for offer in offers if offer), key=lambda offer: (offer.ratio, offer.fee), default=None)
+    if best is None:
+        raise Unsafe("pool: none of the pair can carry the repayment")
+    return best
+
+
+def _offer(
+    fee: int, loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block
+) -> Step | None:
+    """The step one pool offers by its own answers, each size corrected by what the last one would have cost."""
+    ratio = WAD
+    for _ in range(_OFFERS):
+        repay = repay_at_up(ratio, rule, loan, market)
+        cost = None if repay is None else loans.swap_cost(rule, fee, repay, block)
+        if repay is None or cost is None or cost[1] < repay:
+            return None
+        last, ratio = ratio, ratio_up(repay, cost[0], market)
+        if abs(ratio - last) * BPS <= last:
+            return Step(fee, repay, cost[0], ratio)
+    return None

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from keeper.app import explain, open_keeper
+from keeper.chain.loans import Loans
+from keeper.devnet.actors import move_pool_to
 from keeper.devnet.world import World
 from keeper.domain.flights import State
+from keeper.domain.loans import RuleKey
 from keeper.domain.units import HEALTH_WAD_PER_BPS, Address
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.settings import Settings, read_settings
@@ -154,7 +157,7 @@ def test_a_loan_that_cannot_be_read__is_blind__and_the_other_is_still_attended(
             "allowance: the aToken allowance is short of what must be sold",
         ),
         ({"keeper": "stranger"}, {}, Kind.BARRED, "rule: another keeper is named, "),
-        ({}, {"max_fee_wei": 1}, Kind.BARRED, "fees: the base fee of "),
+        ({}, {"action_fee_wei": 1}, Kind.BARRED, "fees: the base fee of "),
         ({}, {"max_price_age": 1}, Kind.BLIND, "oracle: the collateral's price is "),
     ],
 )
@@ -218,8 +221,6 @@ def test_a_pool_whose_next_range_is_thin__is_sized_by_what_it_really_asks(
     owner = world.roles.owner
     edge = 2_000 / 1.0001**7_990
     world.set_price("WETH", edge)
-    from keeper.devnet.actors import move_pool_to
-
     move_pool_to(world)
     world.open_loan(owner, 3_000, health=1.3)
     set_rule(owner, slippage_bps=500)
@@ -227,3 +228,51 @@ def test_a_pool_whose_next_range_is_thin__is_sized_by_what_it_really_asks(
     turn = take_turn(keeper())
     (intent,) = turn.intents
     assert abs(intent.rehearsal.health - 17_000 * HEALTH_WAD_PER_BPS) * 1_000 < intent.rehearsal.health
+
+
+def test_a_pool_too_thin_where_it_stands__is_quoted_through_to_the_deep_range_beyond(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    """Just above the dense range `check` sees only thin liquidity, but selling walks straight into the dense one."""
+    owner = world.roles.owner
+    world.set_price("WETH", 2_000 * 1.0001**8_200)
+    move_pool_to(world)
+    world.open_loan(owner, 2_500, health=1.3)
+    set_rule(owner, slippage_bps=500)
+    loans = Loans(world.node, world.thresholds, [owner])
+    (finding,) = loans.findings([RuleKey(world.thresholds, owner, 0)], world.node.head())
+    assert (finding.kind, finding.why.split(":")[0]) == (Kind.BARRED, "pool")
+
+    world.automine(False)
+    (intent,) = take_turn(keeper()).intents
+    assert abs(intent.rehearsal.health - 17_000 * HEALTH_WAD_PER_BPS) * 1_000 < intent.rehearsal.health
+
+
+def test_a_contract_that_cannot_be_read__is_the_turn_s_trouble__and_the_others_are_attended(
+    world: World, set_rule: SetRule, keeper: OpenKeeper, settings: Settings
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=1.3)
+    set_rule(owner)
+    world.automine(False)
+    kept = keeper()
+    gone = Loans(world.node, world.thresholds, [owner])
+    gone.thresholds = world.roles.stranger  # type: ignore[misc]  # a contract whose code went away
+    kept = replace(kept, watched=(gone, *kept.watched))
+
+    turn = take_turn(kept)
+    assert len(turn.intents) == 1
+    assert len(turn.trouble) == 1
+    page = explain(settings, owner, turn.block.number)
+    assert page is not None
+    assert page.note == turn.trouble[0]
+
+
+def test_a_dry_run__in_the_journal__says_that_it_was_one(
+    world: World, set_rule: SetRule, keeper: OpenKeeper, settings: Settings
+) -> None:
+    set_rule(world.roles.owner)
+    turn = take_turn(keeper(dry_run=True))
+    page = explain(settings, world.roles.owner, turn.block.number)
+    assert page is not None
+    assert page.note == "dry run: nothing is signed"

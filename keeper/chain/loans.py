@@ -21,6 +21,8 @@ from keeper.protocols import aave_v3, lenses, loan_thresholds, uniswap_v3
 from keeper.protocols.methods import address
 
 _FEWEST_ROWS: Final = 16
+# A `check` may take half a million gas, and public nodes allow a call some fifty million.
+_CHECKS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ class Loans:
             chunk = keys[len(sights) : len(sights) + self._rows]
             try:
                 call = lenses.sights_call(self.thresholds, self.aave, chunk)
-                returned = self._lend("LoanLens", call, block)
-                sights += lenses.read_sights(chunk, returned)
+                told = list(lenses.read_sights(chunk, self._lend("LoanLens", call, block)))
+                sights += self._read_again(told, block)
             except NodeRefused:
                 if self._rows > _FEWEST_ROWS:
                     self._rows = max(min(self._rows, len(chunk)) // 4, _FEWEST_ROWS)
@@ -133,9 +135,15 @@ class Loans:
 
     def findings(self, keys: Sequence[RuleKey], block: Block) -> list[loan_thresholds.Finding]:
         """The contract's own verdict on each rule."""
-        calls = [Call(self.thresholds, loan_thresholds.CHECK.call(key.owner, key.id)) for key in keys]
-        answers = ask_together(self._node, calls, block.hash)
-        return [loan_thresholds.read_finding(_answered(answer, "check")) for answer in answers]
+        findings = []
+        for at in range(0, len(keys), _CHECKS):
+            calls = [
+                Call(self.thresholds, loan_thresholds.CHECK.call(key.owner, key.id))
+                for key in keys[at : at + _CHECKS]
+            ]
+            answers = ask_together(self._node, calls, block.hash)
+            findings += [loan_thresholds.read_finding(_answered(answer, "check")) for answer in answers]
+        return findings
 
     def swap_cost(self, rule: LoanRule, fee: int, bought: int, block: Block) -> tuple[int, int] | None:
         """What the pool of `fee` asks for exactly `bought`, and what it gives; None when the node cannot try it."""
@@ -147,15 +155,15 @@ class Loans:
             return None
 
     def _address(self, to: Address, data: bytes) -> Address:
-        returned = bytes.fromhex(
-            self._node.ask("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest")[2:]
-        )
+        returned = self._node.ask_bytes("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest")
         return address(aave_v3.GET_POOL.read(returned)[0])
 
     def _lend(self, lens: str, call: Call, block: Block) -> bytes:
         message = {"to": call.to, "data": "0x" + call.data.hex()}
-        answer = self._node.ask("eth_call", message, {"blockHash": block.hash}, lenses.lent(lens))
-        return bytes.fromhex(answer[2:])
+        returned = self._node.ask_bytes("eth_call", message, {"blockHash": block.hash}, lenses.lent(lens))
+        if not returned:
+            raise NodeRefused(f"eth_call: {self._node.name} lends no code to {lens}")
+        return returned
 
     def _rules_may_differ(self, since: Block, block: Block) -> bool:
         """Whether a rule was set after `since`, or `since` is no longer in the chain so that nobody can say."""
@@ -167,6 +175,14 @@ class Loans:
             [("eth_getLogs", [wanted]), ("eth_getBlockByNumber", [hex(since.number), False])]
         )
         return bool(logs) or not isinstance(header, dict) or header["hash"] != since.hash
+
+    def _read_again(self, told: Sequence[Sight], block: Block) -> Sequence[Sight]:
+        """The same sights, those the lens could not read by themselves: in a crowd the gas may just have run out."""
+        unread = [sight.key for sight in told if sight.loan is None]
+        if not unread:
+            return told
+        alone = {sight.key: sight for sight in self._sights_without_lens(unread, block)}
+        return [alone.get(sight.key, sight) for sight in told]
 
     def _sights_without_lens(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
         calls = [
@@ -263,7 +279,7 @@ def _pool_states(rule: LoanRule, answers: Sequence[bytes | None]) -> Iterable[Po
             continue  # the factory has made no pool of this tier
         sqrt_price = uniswap_v3.SLOT0.read(slot0)[0]
         in_range = uniswap_v3.LIQUIDITY.read(liquidity)[0]
-        if sqrt_price and in_range:
+        if sqrt_price:
             yield PoolState(fee, sqrt_price, in_range, _sells_token0(rule))
 
 

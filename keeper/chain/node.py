@@ -37,10 +37,12 @@ _NO_ANSWER: Final = (
     AttributeError,
     TypeError,
 )
+_PIECE: Final = 2**16
+_MOST_BYTES: Final = 2**28
 
 
 class _Provider(JSONBaseProvider):
-    """Posts each request once over a kept connection; `seconds` bounds connecting and every read."""
+    """Posts each request once over a kept connection; `seconds` bounds the whole of it."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -57,12 +59,28 @@ class _Provider(JSONBaseProvider):
         return self.decode_rpc_response(self._post(self.encode_batch_rpc_request(requests)))
 
     def _post(self, body: bytes) -> bytes:
+        give_up_at = time.monotonic() + self.seconds
         answer = self._connections.request(
-            "POST", self._url, body=body, headers=self._headers, timeout=Timeout(self.seconds), redirect=False
+            "POST",
+            self._url,
+            body=body,
+            headers=self._headers,
+            timeout=Timeout(self.seconds),
+            redirect=False,
+            preload_content=False,
         )
         if answer.status >= 400:
+            answer.close()
             raise HTTPError(f"HTTP {answer.status}")
-        return answer.data
+        told = bytearray()
+        for piece in answer.stream(_PIECE):
+            told += piece
+            # A timeout bounds each read only: a node that drips would hold a turn for ever.
+            if time.monotonic() > give_up_at or len(told) > _MOST_BYTES:
+                answer.close()
+                raise HTTPError(f"{len(told)} bytes and no end within {self.seconds:.1f} s")
+        answer.release_conn()
+        return bytes(told)
 
 
 class Node:
@@ -98,6 +116,14 @@ class Node:
         except _NO_ANSWER as error:
             raise self._unreachable(method, error) from error
         return _result(method, answer)
+
+    def ask_bytes(self, method: str, *params: Any) -> bytes:
+        """Like `ask`, of what must answer with bytes in hex."""
+        return bytes_of(self.ask(method, *params), method)
+
+    def ask_number(self, method: str, *params: Any) -> int:
+        """Like `ask`, of what must answer with a number in hex."""
+        return number_of(self.ask(method, *params), method)
 
     def ask_many(self, questions: Sequence[Question]) -> list[Any]:
         """The results of one JSON-RPC batch, in order; the first error among them is raised."""
@@ -136,7 +162,7 @@ class Node:
     def call(self, to: Address, data: bytes, at: str, **fields: Any) -> bytes:
         """What `eth_call` returns at the block whose hash is `at`."""
         message = {"to": to, "data": "0x" + data.hex(), **fields}
-        return bytes.fromhex(self.ask("eth_call", message, {"blockHash": at})[2:])
+        return self.ask_bytes("eth_call", message, {"blockHash": at})
 
     def _set_timeout(self, method: str) -> None:
         left = self._give_up_at - time.monotonic()
@@ -162,6 +188,22 @@ def block_of(header: Any, tag: str) -> Block:
         )
     except (TypeError, KeyError, ValueError) as error:
         raise NodeUnreachable(f"node: no readable header for block {tag}") from error
+
+
+def bytes_of(answer: Any, method: str) -> bytes:
+    """Bytes as JSON-RPC writes them; `NodeUnreachable` for what is none."""
+    try:
+        return bytes.fromhex(answer.removeprefix("0x"))
+    except (AttributeError, ValueError) as error:
+        raise NodeUnreachable(f"node: the answer to {method} is not bytes") from error
+
+
+def number_of(answer: Any, method: str) -> int:
+    """A number as JSON-RPC writes it; `NodeUnreachable` for what is none."""
+    try:
+        return int(answer, 16)
+    except (TypeError, ValueError) as error:
+        raise NodeUnreachable(f"node: the answer to {method} is not a number") from error
 
 
 def _in_order(answers: Any, count: int, name: str) -> list[Any]:

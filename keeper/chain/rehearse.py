@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keeper.chain.node import Node
+from keeper.chain.node import Node, bytes_of, number_of
 from keeper.domain.errors import NodeRefused, Unsafe
 from keeper.domain.plans import Call, Rehearsal
 from keeper.domain.units import NOBODY, Address
@@ -27,10 +27,12 @@ def rehearse(node: Node, call: Call, sender: Address, at: str, *, estimate: bool
     wrapped = attempt_call(sender, call)
     message = {"to": wrapped.to, "data": "0x" + wrapped.data.hex()}
     try:
-        answer = node.ask("eth_call", message, {"blockHash": at}, lent("CallLens", sender))
+        answer = node.ask_bytes("eth_call", message, {"blockHash": at}, lent("CallLens", sender))
     except NodeRefused:
+        answer = b""
+    if not answer:
         return _estimated(node, call, sender, at)
-    done, gas, returned = read_attempt(bytes.fromhex(answer[2:]))
+    done, gas, returned = read_attempt(answer)
     if not done:
         raise Unsafe(f"rehearsal: {revert_reason(returned)}")
     return _rehearsal(returned, gas + _intrinsic_gas(call.data))
@@ -45,9 +47,9 @@ def _estimated(node: Node, call: Call, sender: Address, at: str) -> Rehearsal:
     for answer in (returned, gas):
         if isinstance(answer, NodeRefused):
             if answer.data or "revert" in answer.message:
-                raise Unsafe(f"rehearsal: {revert_reason(bytes.fromhex(answer.data.removeprefix('0x')))}")
+                raise Unsafe(f"rehearsal: {revert_reason(bytes_of(answer.data, 'eth_call'))}")
             raise answer
-    return _rehearsal(bytes.fromhex(returned[2:]), int(gas, 16))
+    return _rehearsal(bytes_of(returned, "eth_call"), number_of(gas, "eth_estimateGas"))
 
 
 def _rehearsal(returned: bytes, gas: int) -> Rehearsal:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from keeper.chain.node import Node
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.founding import AaveVersion, deploy_thresholds, deploy_world, place_thresholds
 from keeper.devnet.world import ROLES, Amount, World
@@ -73,9 +74,11 @@ def _left(files: dict[Path, str]) -> Iterator[None]:
                 path.write_bytes(covered)
 
 
-def build_world(anvil: Anvil, aave: AaveVersion, eth_price: Amount, weth_is_token0: bool) -> dict[str, Any]:
+def build_world(
+    anvil: Anvil, aave: AaveVersion, eth_price: Amount, weth_is_token0: bool, say: Callable[[str], None]
+) -> dict[str, Any]:
     """The whole devnet's manifest, once it stands; its owner and twin each have a loan and no rule yet."""
-    world = deploy_world(anvil.url, aave=aave, eth_price=eth_price, weth_is_token0=weth_is_token0)
+    world = deploy_world(anvil.url, aave=aave, eth_price=eth_price, weth_is_token0=weth_is_token0, say=say)
     world = deploy_thresholds(world)
     for borrower in (world.roles.owner, world.roles.twin):
         world.open_loan(borrower, _LOAN_ETH, health=_LOAN_HEALTH)
@@ -108,9 +111,10 @@ def build_on_fork(anvil: Anvil, folder: Path) -> dict[str, Any]:
     }
 
 
-def config_text(manifest: dict[str, Any], owners: Sequence[Address], journal: str = "keeper.db") -> str:
-    """A `keeper.toml` that watches `owners` on the chain of a manifest."""
+def config_text(manifest: dict[str, Any], owners: Sequence[Address]) -> str:
+    """A `keeper.toml` that watches `owners` on the chain of a manifest, with a journal of its own for that chain."""
     url: str = manifest["url"]
+    genesis = Node(url).block(0).hash
     return f"""# Written by `keeper devnet`; the key is Anvil's public one: KEEPER_KEY=… keeper run
 [chain]
 id = {manifest["chain_id"]}
@@ -122,5 +126,5 @@ thresholds = "{manifest["thresholds"]}"
 owners = [{", ".join(f'"{owner}"' for owner in owners)}]
 
 [journal]
-path = "{journal}"
+path = "keeper-{genesis[2:10]}.db"
 """

@@ -1,7 +1,7 @@
 """Whether a loan's health has left the band its owner wrote, in integers and without I/O.
 
-The contract's `check` asks the same questions in the same order (`tests/judge` holds the two equal); what only the
-chain can know of a breached loan (allowances, paused reserves, pool depth) is `check`'s to add.
+The contract's `check` comes to the same verdicts (`tests/size` holds the two equal); what only the chain can know of a
+breached loan (prices, allowances, paused reserves, pool depth) is `check`'s to add.
 Source: contracts/LoanThresholds.vy `check`.
 """
 

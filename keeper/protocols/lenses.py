@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from typing import Any, Final
 
 from keeper.contracts import load
+from keeper.domain.errors import Blind
 from keeper.domain.loans import Loan, LoanRule, RuleKey, Sight
 from keeper.domain.plans import Call
 from keeper.domain.units import Address
@@ -50,6 +51,8 @@ def sights_call(thresholds: Address, aave: Address, keys: Sequence[RuleKey]) -> 
 
 def read_sights(keys: Sequence[RuleKey], returned: bytes) -> Iterator[Sight]:
     """The sights in what `sights_call` returned: an offset, a length, and ten words a key."""
+    if len(returned) != 2 * _WORD + len(keys) * _ROW:
+        raise Blind(f"chain: the lens told {len(returned)} bytes of {len(keys)} rules")
     for n, key in enumerate(keys):
         at = 2 * _WORD + n * _ROW
         yield sight_of(key, returned[at : at + _ROW])

@@ -11,6 +11,7 @@ from typing import Final
 
 from eth_utils.crypto import keccak
 
+from keeper.domain.errors import Blind
 from keeper.domain.loans import Band, Limits, LoanRule, RuleKey
 from keeper.domain.plans import Call
 from keeper.domain.units import Address
@@ -56,6 +57,8 @@ class Finding:
 def read_finding(returned: bytes) -> Finding:
     """What `check` returned."""
     ((kind, health, repay, sell, fee, why),) = CHECK.read(returned)
+    if kind >= len(Kind):
+        raise Blind(f"contract: check answered with verdict {kind}, which there is not")
     return Finding(Kind(kind), health, repay, sell, fee, why)
 
 

@@ -39,7 +39,7 @@ class Method:
         """The return values; `Blind` when the bytes are not what the function returns."""
         try:
             return decode(self.outputs, returned)
-        except (DecodingError, OverflowError) as error:
+        except (DecodingError, OverflowError, UnicodeDecodeError) as error:
             raise Blind(f"chain: {self.name} returned {len(returned)} bytes that cannot be read") from error
 
 

@@ -95,7 +95,7 @@ def next_action(flight: Flight, seen: Seen, limits: SendLimits, restarted: bool 
     if newest is None:
         return Finish(State.ABANDONED, None, "send: nothing was signed for it, so its nonce is given back")
     if seen.receipt is not None:
-        return _mined(flight, seen.receipt, seen.final)
+        return _mined(flight, seen.receipt, min(seen.final, seen.head))
     if seen.unread:
         return Wait(flight.state, f"send: the node could not say whether nonce {flight.nonce} was mined")
     if seen.mined > flight.nonce:

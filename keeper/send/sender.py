@@ -51,6 +51,8 @@ class Sender:
         self._look = Look(node, signer.address, limits.final_depth)
         self._open: tuple[Flight, ...] = ()
         self._mined: tuple[Flight, ...] = ()
+        self._news: tuple[Change, ...] = ()
+        self._followed = ""
 
     @property
     def address(self) -> Address:
@@ -72,23 +74,26 @@ class Sender:
                     f"send: the journal holds nonce {flight.nonce} of {flight.sender}, which is {flight.state} and not "
                     f"over, and the key given is {self._signer.address}'s; run with the other key until it is"
                 )
-        return self._advance(self._flights(), head, restarted=True)
+        self._news = self._advance(self._flights(), head, restarted=True)
+        return self._news
 
     def follow(self, head: Block) -> tuple[Change, ...]:
-        """Look at the flights not mined yet, do what is due about them, and say what changed; before acting."""
+        """Look at the flights not mined yet, do what is due about them, and say what changed; before acting.
+
+        Where the chain has not simply grown by `head`, a flight may have left its block, and all are looked at.
+        """
         flights = self._flights()
-        self._mined = tuple(flight for flight in flights if not flight.state.awaiting)
-        changes = self._advance([flight for flight in flights if flight.state.awaiting], head)
+        grew = head.parent == self._followed
+        self._followed = head.hash
+        self._mined = tuple(flight for flight in flights if grew and not flight.state.awaiting)
+        changes = self._advance([flight for flight in flights if flight not in self._mined], head)
         after = {change.flight.intent.id: change.flight for change in changes}
         self._open = tuple(after.get(flight.intent.id, flight) for flight in flights)
-        return changes
+        news, self._news = self._news, ()
+        return news + changes
 
     def settle(self, head: Block) -> tuple[Change, ...]:
-        """The same of those already in a block, once `follow` has been asked; it can wait until after acting.
-
-        A reorganisation that undid one of them cannot lead to a second action meanwhile: `launch` takes no nonce above
-        the chain's own count.
-        """
+        """The same of those `follow` left because they are in a block; it can wait until after acting."""
         return self._advance(self._mined, head)
 
     def busy(self) -> Flight | None:

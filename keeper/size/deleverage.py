@@ -38,30 +38,40 @@ def deleverage(rule: LoanRule, loan: Loan, market: LoanMarket) -> Step | None:
     return min(steps, key=lambda step: (step.ratio, step.fee), default=None)
 
 
-def step_through(
-    pool: PoolState, rule: LoanRule, loan: Loan, market: LoanMarket, extra_cost: int = WAD
-) -> Step | None:
-    """The step through one pool; `extra_cost` (WAD) scales its quote to what the pool was found to ask."""
-    target = rule.band.target_bps * WAD
-    need = loan.debt_base * (rule.band.target_bps * HEALTH_WAD_PER_BPS - loan.health) * BPS
-    cap = min(rule.limits.max_step, market.owed)
+def step_through(pool: PoolState, rule: LoanRule, loan: Loan, market: LoanMarket) -> Step | None:
+    """The step through one pool, as far as its liquidity in range tells."""
     repay, sell, ratio = 0, 0, WAD
     for _ in range(_ROUNDS):
-        weight = market.collateral_threshold_bps * ratio
-        if weight >= target:
+        wanted = repay_at_up(ratio, rule, loan, market)
+        if wanted is None:
             return None
-        wanted = min(cap, mul_div_up(need, market.debt_unit, (target - weight) * market.debt_price))
         if wanted == repay:
             break
         repay = wanted
         quote = exact_output_cost_up(pool, repay)
         if quote is None:
             return None
-        sell = mul_div_up(quote, extra_cost, WAD)
-        paid = mul_div_down(repay, market.debt_price * WAD, market.debt_unit)
-        sold = mul_div_up(sell, market.collateral_price * WAD, market.collateral_unit)
-        ratio = mul_div_up(sold, WAD, paid)
+        sell = quote
+        ratio = ratio_up(repay, sell, market)
     return Step(pool.fee, repay, sell, ratio)
+
+
+def repay_at_up(ratio: int, rule: LoanRule, loan: Loan, market: LoanMarket) -> int | None:
+    """What to repay if each value repaid costs `ratio` (WAD) of value sold; None when that never reaches the target."""
+    target = rule.band.target_bps * WAD
+    need = loan.debt_base * (rule.band.target_bps * HEALTH_WAD_PER_BPS - loan.health) * BPS
+    weight = market.collateral_threshold_bps * ratio
+    if weight >= target:
+        return None
+    cap = min(rule.limits.max_step, market.owed)
+    return min(cap, mul_div_up(need, market.debt_unit, (target - weight) * market.debt_price))
+
+
+def ratio_up(repay: int, sell: int, market: LoanMarket) -> int:
+    """Value sold per value repaid, in WAD."""
+    paid = mul_div_down(repay, market.debt_price * WAD, market.debt_unit)
+    sold = mul_div_up(sell, market.collateral_price * WAD, market.collateral_unit)
+    return mul_div_up(sold, WAD, paid)
 
 
 def health_after_down(step: Step, loan: Loan, market: LoanMarket) -> int:
