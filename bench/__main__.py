@@ -12,6 +12,7 @@ from typing import Final
 
 from rich.console import Console
 
+from bench.devnet import devnet_ready
 from bench.gas import deleverage_gas_ratio
 from bench.read_loans import read_loan_cold
 from bench.rows import Row, show, write
@@ -19,6 +20,7 @@ from bench.stage import ROOT
 from bench.turn_latency import turn_100_loans
 
 MEASURES: Final[dict[str, Callable[[bool], list[Row]]]] = {
+    "devnet": devnet_ready,
     "read": read_loan_cold,
     "turn": turn_100_loans,
     "gas": deleverage_gas_ratio,

@@ -89,6 +89,7 @@ def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
             drift_bps=limits.drift_bps,
             deadline_seconds=limits.deadline_seconds,
             gas_percent=round(limits.gas_margin * 100),
+            keep_blocks=settings.journal.keep_blocks,
             estimates_gas=settings.chain.id in _CHARGES_MORE_THAN_EXECUTION,
         )
         yield Keeper(node, loans, journal, sender, turn_limits)

@@ -98,9 +98,10 @@ class OperatorLimits(_Strict):
 
 
 class Journal(_Strict):
-    """Where verdicts, intents and receipts are kept."""
+    """Where verdicts, intents and receipts are kept; turns in which nothing was decided go after `keep_blocks`."""
 
     path: Path = Path("keeper.db")
+    keep_blocks: int = Field(default=50_000, ge=1)
 
 
 class Settings(_Strict):
@@ -140,7 +141,7 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
     if not settings.chain.url:
         raise Misconfigured(f"settings: {path}: chain.url: is missing, and {RPC_URL} is not set")
     here = path.parent
-    journal = Journal(path=here / settings.journal.path)
+    journal = settings.journal.model_copy(update={"path": here / settings.journal.path})
     keystore = settings.key.keystore
     key = Key(keystore=here / keystore if keystore else None)
     return settings.model_copy(update={"journal": journal, "key": key})

@@ -31,6 +31,7 @@ from keeper.send.sender import Sender
 from keeper.size.deleverage import Step, deleverage, health_after_down, ratio_up, repay_at_up
 
 _OFFERS = 8
+_BLOCKS_BETWEEN_PRUNINGS = 1_000
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
 _QUOTED = "pool: "
 
@@ -39,7 +40,8 @@ _QUOTED = "pool: "
 class TurnLimits:
     """The operator's own: wei per gas, seconds, basis points, and percent of the rehearsed gas.
 
-    `estimates_gas` asks the node for the gas of a call instead of measuring it.
+    `keep_blocks` is how long quiet turns are remembered; `estimates_gas` asks the node for the gas of a call instead of
+    measuring it.
     """
 
     action_fee_wei: int
@@ -47,6 +49,7 @@ class TurnLimits:
     drift_bps: int
     deadline_seconds: int
     gas_percent: int
+    keep_blocks: int
     estimates_gas: bool = False
 
 
@@ -105,6 +108,8 @@ class Keeper:
         if self.journal:
             note = "; ".join(trouble if self.sender else ["dry run: nothing is signed", *trouble])
             self.journal.write_turn(block, tuple(verdicts.values()), note)
+            if block.number % _BLOCKS_BETWEEN_PRUNINGS == 0:
+                self.journal.prune(block.number - self.limits.keep_blocks)
         if self.sender:
             try:
                 changes += self.sender.settle(block)

@@ -151,23 +151,11 @@ def signer_from_keystore(path: Path, password: Secret) -> LocalSigner:
     return signer
 
 
-def keystore_password(environ: Mapping[str, str], file: Path | None = None) -> Secret:
-    """The password: the first line of `file`, or `KEEPER_PASSWORD`."""
-    if file is None:
-        if PASSWORD_VARIABLE not in environ:
-            raise Misconfigured(
-                f"send: a keystore is named, but neither {PASSWORD_VARIABLE} nor a password file"
-            )
-        return Secret(environ[PASSWORD_VARIABLE])
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(
-            f"send: the password file {file} cannot be read ({type(error).__name__})"
-        ) from None
-    if not lines:
-        raise Misconfigured(f"send: the password file {file} is empty")
-    return Secret(lines[0])
+def keystore_password(environ: Mapping[str, str]) -> Secret:
+    """The password in `KEEPER_PASSWORD`."""
+    if PASSWORD_VARIABLE not in environ:
+        raise Misconfigured(f"send: a keystore is named, and {PASSWORD_VARIABLE} is not set")
+    return Secret(environ[PASSWORD_VARIABLE])
 
 
 def prove(signer: Signer, chain_id: int, expected: Address | None = None) -> None:

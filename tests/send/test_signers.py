@@ -209,18 +209,10 @@ def test_a_keystore__that_is_not_there__is_one_sentence(tmp_path: Path) -> None:
         signer_from_keystore(tmp_path / "absent.json", Secret(PASSWORD))
 
 
-def test_a_password__is_the_first_line_of_its_file_or_the_variable(tmp_path: Path) -> None:
-    file = tmp_path / "password"
-    file.write_text(f"{PASSWORD}\nnot this\n")
-    assert keystore_password({}, file).reveal() == PASSWORD
+def test_a_password__is_the_variable_s__and_its_absence_is_told() -> None:
     assert keystore_password({"KEEPER_PASSWORD": PASSWORD}).reveal() == PASSWORD
-    with pytest.raises(Misconfigured, match="neither KEEPER_PASSWORD nor a password file"):
+    with pytest.raises(Misconfigured, match="KEEPER_PASSWORD is not set"):
         keystore_password({})
-    file.write_bytes(b"")
-    with pytest.raises(Misconfigured, match="is empty"):
-        keystore_password({}, file)
-    with pytest.raises(Misconfigured, match="cannot be read"):
-        keystore_password({}, tmp_path / "absent")
 
 
 def test_a_secret__however_it_is_printed_or_copied__stays_one(signer: LocalSigner) -> None:

@@ -1,0 +1,237 @@
+"""The clock, with real threads and ticks that wait for the test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from keeper.clock import Clock
+
+NEVER = 3600.0
+SOON = 5.0
+"""Seconds a busy machine may take over what should happen at once."""
+
+
+class Ticks:
+    """A tick that says when it starts, and ends when the test lets it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.started = 0
+        self.ended = 0
+        self.inside = 0
+        self.most_inside = 0
+        self.free = threading.Event()
+        self.free.set()
+
+    def __call__(self) -> None:
+        with self.lock:
+            self.started += 1
+            self.inside += 1
+            self.most_inside = max(self.most_inside, self.inside)
+        assert self.free.wait(30)
+        with self.lock:
+            self.inside -= 1
+            self.ended += 1
+
+
+def eventually(true: Callable[[], bool], seconds: float = SOON) -> bool:
+    give_up_at = time.monotonic() + seconds
+    while time.monotonic() < give_up_at:
+        if true():
+            return True
+        time.sleep(0.002)
+    return true()
+
+
+@contextmanager
+def running(clock: Clock) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=clock.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        clock.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def ticks() -> Iterator[Ticks]:
+    ticks = Ticks()
+    yield ticks
+    ticks.free.set()
+
+
+def test_clock__when_it_starts__ticks_at_once_and_then_every_interval(ticks: Ticks) -> None:
+    began = time.monotonic()
+    with running(Clock(ticks, 0.1)):
+        assert eventually(lambda: ticks.ended >= 5)
+        assert time.monotonic() - began >= 0.4
+
+
+def test_clock__a_wake_while_idle__ticks_at_once_and_not_after_the_interval(ticks: Ticks) -> None:
+    clock = Clock(ticks, NEVER)
+    with running(clock):
+        assert eventually(lambda: ticks.ended == 1)
+        for count in range(2, 12):
+            time.sleep(0.02)
+            clock.wake()
+            assert eventually(lambda count=count: ticks.ended == count), f"wake {count - 1} was not answered"
+
+
+def test_clock__wakes_during_a_tick__are_answered_by_one_more_right_after(ticks: Ticks) -> None:
+    ticks.free.clear()
+    clock = Clock(ticks, NEVER)
+    with running(clock):
+        assert eventually(lambda: ticks.started == 1)
+        for _ in range(5):
+            clock.wake()
+        time.sleep(0.1)
+        assert ticks.started == 1
+        ticks.free.set()
+        assert eventually(lambda: ticks.ended == 2)
+        time.sleep(0.2)
+        assert ticks.started == 2
+
+
+def test_clock__a_wake_in_the_instant_a_tick_ends__is_not_lost(ticks: Ticks) -> None:
+    """The clock's last look at its hints is over by then, and APScheduler still counts the tick as running."""
+
+    class Waking:
+        """A lock after whose release a hint comes, and whoever released it is held up."""
+
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+            self.wakes = 1
+
+        def locked(self) -> bool:
+            return self.lock.locked()
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+            if self.wakes:
+                self.wakes -= 1
+                waker = threading.Thread(target=clock.wake)
+                waker.start()
+                waker.join()
+                time.sleep(0.1)
+
+    clock = Clock(ticks, NEVER)
+    clock._running = Waking()  # type: ignore[assignment]
+    with running(clock):
+        assert eventually(lambda: ticks.ended == 2, 2.0)
+
+
+def test_clock__wakes_from_many_threads__are_never_answered_by_two_ticks_at_once() -> None:
+    ticks = Ticks()
+
+    def slow() -> None:
+        ticks()
+        time.sleep(0.003)
+
+    clock = Clock(slow, 0.005)
+    over = threading.Event()
+
+    def hint() -> None:
+        while not over.is_set():
+            clock.wake()
+            time.sleep(0.001)
+
+    hinting = [threading.Thread(target=hint) for _ in range(4)]
+    with running(clock):
+        for thread in hinting:
+            thread.start()
+        assert eventually(lambda: ticks.ended >= 50, 20)
+        over.set()
+        for thread in hinting:
+            thread.join()
+    assert ticks.most_inside == 1
+
+
+def test_clock__after_any_burst_of_wakes__a_tick_starts_after_the_last(ticks: Ticks) -> None:
+    clock = Clock(ticks, NEVER)
+    with running(clock):
+        assert eventually(lambda: ticks.ended == 1)
+        for burst in range(60):
+            for _ in range(burst % 4):
+                clock.wake()
+                time.sleep(0.0005 * (burst % 5))
+            before = ticks.started
+            clock.wake()
+            assert eventually(lambda before=before: ticks.started > before), f"burst {burst} was not answered"
+
+
+def test_clock__stopped_during_a_tick__finishes_it_and_starts_no_other(ticks: Ticks) -> None:
+    ticks.free.clear()
+    clock = Clock(ticks, 0.01)
+    with running(clock) as thread:
+        assert eventually(lambda: ticks.started == 1)
+        clock.wake()
+        clock.stop()
+        thread.join(0.2)
+        assert thread.is_alive(), "the tick under way is waited for"
+        ticks.free.set()
+        thread.join(SOON)
+        assert not thread.is_alive()
+    assert (ticks.started, ticks.ended) == (1, 1)
+
+
+def test_clock__stopped_while_idle__returns_promptly_and_wakes_no_more(ticks: Ticks) -> None:
+    clock = Clock(ticks, NEVER)
+    with running(clock) as thread:
+        assert eventually(lambda: ticks.ended == 1)
+        clock.stop()
+        thread.join(SOON)
+        assert not thread.is_alive()
+    clock.wake()
+    time.sleep(0.05)
+    assert ticks.started == 1
+
+
+def test_clock__woken_or_stopped_before_it_runs__takes_no_harm(ticks: Ticks) -> None:
+    clock = Clock(ticks, NEVER)
+    clock.wake()
+    with running(clock):
+        assert eventually(lambda: ticks.ended == 1)
+    stopped = Clock(ticks, NEVER)
+    stopped.stop()
+    stopped.run()
+    assert ticks.ended <= 2
+
+
+def test_clock__a_tick_longer_than_many_intervals__does_not_pile_up(ticks: Ticks) -> None:
+    ticks.free.clear()
+    clock = Clock(ticks, 0.2)
+    with running(clock):
+        assert eventually(lambda: ticks.started == 1)
+        time.sleep(1.5)
+        ticks.free.set()
+        assert eventually(lambda: ticks.ended == 1)
+        ended, at = ticks.ended, time.monotonic()
+        time.sleep(0.3)
+        elapsed = time.monotonic() - at
+        assert ticks.started - ended <= elapsed / 0.2 + 1, "the seven that fell due are not made up for"
+        assert eventually(lambda: ticks.ended >= 3), "and the interval goes on"
+    assert ticks.most_inside == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_clock__a_tick_that_raises__is_followed_by_the_next() -> None:
+    count = 0
+
+    def stumble() -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise RuntimeError("the first fails")
+
+    with running(Clock(stumble, 0.05)):
+        assert eventually(lambda: count >= 3)
