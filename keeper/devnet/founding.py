@@ -25,9 +25,9 @@ from keeper.devnet.uniswap_v3 import Uniswap
 from keeper.devnet.world import MAX_UINT, POOL_FEE, ROLES, Amount, Reserve, World, units
 from keeper.domain.errors import Misconfigured
 from keeper.domain.units import Address
+from keeper.protocols.multicall3 import MULTICALL3
 
 AaveVersion = Literal["3.0.2", "3.6"]
-MULTICALL3: Final = Address("0xcA11bde05977b3631167028862bE2a173976CA11")
 
 _TREASURY: Final = DEV_ACCOUNTS[9]
 _PRICE_DECIMALS: Final = 8

@@ -85,14 +85,6 @@ class Reader:
             found = _flights(db, *wanted)
         return tuple(sorted(found, key=lambda flight: (flight.chain_id, flight.sender, flight.nonce)))
 
-    def awaiting(self, chain_id: int, sender: Address) -> Flight | None:
-        """The flight with the lowest nonce that no block holds yet; None when there is none."""
-        states = [state.value for state in State if state.awaiting]
-        wanted = (intent.c.state.in_(states), intent.c.chain == chain_id, intent.c.sender == sender)
-        with self._transaction() as db:
-            found = _flights(db, *wanted)
-        return min(found, key=lambda flight: flight.nonce, default=None)
-
     def actions(self, owner: Address | None = None) -> tuple[Flight, ...]:
         """Every intent ever opened, oldest first, with plan, rehearsal, attempts and receipt."""
         with self._transaction() as db:

@@ -51,6 +51,7 @@ class Sender:
         self._look = Look(node, signer.address, limits.final_depth)
         self._open: tuple[Flight, ...] = ()
         self._mined: tuple[Flight, ...] = ()
+        self._held: tuple[Flight, ...] | None = None
         self._news: tuple[Change, ...] = ()
         self._followed = ""
 
@@ -94,11 +95,13 @@ class Sender:
 
     def settle(self, head: Block) -> tuple[Change, ...]:
         """The same of those `follow` left because they are in a block; it can wait until after acting."""
-        return self._advance(self._mined, head)
+        changes = self._advance(self._mined, head)
+        self._flights()  # while there is time
+        return changes
 
     def busy(self) -> Flight | None:
         """The flight that awaits inclusion, behind which no other nonce may be taken."""
-        return self._journal.awaiting(self._chain_id, self._signer.address)
+        return next((flight for flight in self._flights() if flight.state.awaiting), None)
 
     def waiting(self, at: Block) -> Flight | None:
         """The flight, as `follow` found it, whose effect the state of `at` cannot show: not mined, or mined later."""
@@ -118,6 +121,7 @@ class Sender:
         waiting = self.busy()
         if waiting is not None:
             raise Unsafe(f"send: nonce {waiting.nonce} awaits inclusion, and one is in flight at a time")
+        self._held = None
         fees = first_fees(head.base_fee, self._limits)
         nonce = self._next_nonce(intent.gas_limit * fees.max_fee)
         flight = self._journal.open_intent(intent, self._chain_id, self._signer.address, nonce)
@@ -141,7 +145,10 @@ class Sender:
         return flight
 
     def _flights(self) -> tuple[Flight, ...]:
-        return self._journal.flights(self._chain_id, self._signer.address)
+        """All that have not ended, as the journal has them: read anew after anything was written."""
+        if self._held is None:
+            self._held = self._journal.flights(self._chain_id, self._signer.address)
+        return self._held
 
     def _next_nonce(self, cost: int) -> int:
         """One more than the highest held, or the chain's count where nothing is; `Unsafe` when they contradict."""
@@ -220,6 +227,7 @@ class Sender:
                 return self._write(flight, State.BROADCAST, why, head)
             return self._resend(flight, Resend(flight.attempts[-1], why), head)
         reach(names[0])
+        self._held = None
         self._journal.add_attempt(flight.intent.id, attempt)
         reach(names[1])
         answer = self._broadcast(attempt)
@@ -288,6 +296,7 @@ class Sender:
         after = replace(flight, state=state, why=why, receipt=receipt, sent_block=sent)
         if after == flight:
             return flight
+        self._held = None
         try:
             self._journal.record(flight.intent.id, Step(head.number, state, why, receipt), sent_block)
         except JournalBroken as error:
