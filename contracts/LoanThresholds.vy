@@ -60,6 +60,8 @@ _HEALTH_BPS: constant(uint256) = 10**14     # one basis point of health, in WAD
 _VARIABLE_RATE: constant(uint256) = 2
 # Aave may round an aToken transfer down by a wei; once this much lies here it never comes up short again.
 _DUST: constant(uint256) = 2
+# A sized step leaves at least this part of a debt, which `_debt_is_spent` takes for none.
+_REMNANT: constant(uint256) = 400
 
 _pool_in_flight: transient(address)
 
@@ -167,6 +169,7 @@ def check(owner: address, id: uint256) -> ILoanThresholds.Finding:
     if obstacle != "":
         return self._finding(_BARRED, account.health, obstacle)
 
+    owed: uint256 = staticcall IERC20(bought.variable_debt_token).balanceOf(owner)
     loan: deleverage.Loan = deleverage.Loan(
         debt=account.debt,
         health=account.health,
@@ -176,7 +179,8 @@ def check(owner: address, id: uint256) -> ILoanThresholds.Finding:
         sold_unit=10 ** aave_v3._decimals(sold.configuration),
         debt_price=debt_price,
         debt_unit=10 ** aave_v3._decimals(bought.configuration),
-        cap=min(rule.max_step, staticcall IERC20(bought.variable_debt_token).balanceOf(owner)),
+        # Were it the whole debt, a stranger who repays a cent of it first could make every plan fail.
+        cap=min(rule.max_step, owed - owed // _REMNANT),
     )
     return self._sized(owner, rule, sold.a_token, loan, venues)
 

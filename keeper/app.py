@@ -89,6 +89,8 @@ def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
             drift_bps=limits.drift_bps,
             deadline_seconds=limits.deadline_seconds,
             gas_percent=round(limits.gas_margin * 100),
+            most_gas=limits.max_gas,
+            actions_per_owner=limits.actions_per_owner,
             keep_blocks=settings.journal.keep_blocks,
             estimates_gas=settings.chain.id in _CHARGES_MORE_THAN_EXECUTION,
         )

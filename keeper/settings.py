@@ -75,7 +75,9 @@ class Key(_Strict):
 class OperatorLimits(_Strict):
     """What this operator is willing to spend and believe, whatever a rule allows.
 
-    Actions bid at most eight ninths of `max_fee_gwei`: the rest is kept so that one which is stuck can be cancelled.
+    `max_gas` bounds one action, `actions_per_owner` how often an owner is acted for within 7,200 blocks: together they
+    are what a hostile rule can cost. Actions bid at most eight ninths of `max_fee_gwei`: the rest is kept so that one
+    which is stuck can be cancelled.
     """
 
     max_fee_gwei: float = Field(default=500.0, gt=0)
@@ -84,6 +86,8 @@ class OperatorLimits(_Strict):
     drift_bps: int = Field(default=30, ge=1, le=500)
     deadline_seconds: int = Field(default=300, ge=12, le=86_400)
     gas_margin: float = Field(default=1.3, ge=1.05, le=3.0)
+    max_gas: int = Field(default=2_000_000, ge=100_000)
+    actions_per_owner: int = Field(default=24, ge=1)
     stuck_blocks: int = Field(default=3, ge=1, le=100)
 
     @property

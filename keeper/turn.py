@@ -10,6 +10,7 @@ with one contract is the turn's trouble, and the others are still attended.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keeper.chain.loans import Loans
@@ -20,18 +21,19 @@ from keeper.domain.errors import Blind, Refused, Unsafe
 from keeper.domain.flights import Change, State
 from keeper.domain.loans import Loan, LoanMarket, LoanRule, RuleKey, Sight, Snapshot
 from keeper.domain.plans import Intent, Plan
-from keeper.domain.units import BPS, WAD, mul_div_up
+from keeper.domain.units import BPS, WAD, Address, mul_div_up
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.guard import why_not
 from keeper.journal.journal import Journal
 from keeper.judge.freshness import blind_when_stale
-from keeper.judge.loan_health import judge
+from keeper.judge.loan_health import LOW, REASONS, judge
 from keeper.protocols.loan_thresholds import rebalance_call
 from keeper.send.sender import Sender
 from keeper.size.deleverage import Step, deleverage, health_after_down, ratio_up, repay_at_up
 
 _OFFERS = 8
 _BLOCKS_BETWEEN_PRUNINGS = 1_000
+_FAIR_BLOCKS = 7_200
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
 _QUOTED = "pool: "
 
@@ -40,8 +42,9 @@ _QUOTED = "pool: "
 class TurnLimits:
     """The operator's own: wei per gas, seconds, basis points, and percent of the rehearsed gas.
 
-    `keep_blocks` is how long quiet turns are remembered; `estimates_gas` asks the node for the gas of a call instead of
-    measuring it.
+    `most_gas` bounds one action's gas, `actions_per_owner` how often an owner is acted for within a day of Ethereum's
+    blocks; `keep_blocks` is how long quiet turns are remembered; `estimates_gas` asks the node for the gas of a call
+    instead of measuring it.
     """
 
     action_fee_wei: int
@@ -49,6 +52,8 @@ class TurnLimits:
     drift_bps: int
     deadline_seconds: int
     gas_percent: int
+    most_gas: int
+    actions_per_owner: int
     keep_blocks: int
     estimates_gas: bool = False
 
@@ -94,11 +99,14 @@ class Keeper:
                 verdicts[sight.key] = verdict
                 if verdict.kind is Kind.BREACHED:
                     breached.append((loans, sight))
+            verdicts |= {key: _beyond(key) for key in loans.unattended}
 
         intents: list[Intent] = []
-        for loans, sight in sorted(breached, key=lambda seen: verdicts[seen[1].key].health):
+        recent = self.journal.recent(block.number - _FAIR_BLOCKS) if self.journal and breached else {}
+        for loans, sight in _fairly(breached, recent):
             try:
-                intent = self._decide(loans, sight, verdicts[sight.key], block)
+                self._guard(sight, block, recent.get(sight.key.owner, (0, 0))[0])
+                intent = self._decide(loans, sight, block)
                 if self.sender:
                     self._send(intent, block)
                 intents.append(intent)
@@ -123,15 +131,22 @@ class Keeper:
         if flight.state is State.ABANDONED:
             raise Unsafe(flight.why)
 
-    def _decide(self, loans: Loans, sight: Sight, verdict: Verdict, block: Block) -> Intent:
+    def _guard(self, sight: Sight, block: Block, acted: int) -> None:
+        """`Unsafe` with the first reason of the operator's own why nothing is sent for this rule now."""
+        assert sight.rule is not None
+        keeper = self.sender.address if self.sender else sight.rule.limits.keeper
+        waiting = self.sender.waiting(block) if self.sender else None
+        reason = why_not(sight.rule, block, keeper, self.limits.action_fee_wei, waiting)
+        if reason is None and acted >= self.limits.actions_per_owner:
+            reason = f"operator: {acted} actions for this owner in {_FAIR_BLOCKS} blocks, which is the limit"
+        if reason is not None:
+            raise Unsafe(reason)
+
+    def _decide(self, loans: Loans, sight: Sight, block: Block) -> Intent:
         """A rehearsed intent for a breached rule; `Refused`, with the reason, when nothing is to be sent."""
         rule, loan = sight.rule, sight.loan
         assert rule is not None
         assert loan is not None
-        keeper = self.sender.address if self.sender else rule.limits.keeper
-        waiting = self.sender.waiting(block) if self.sender else None
-        if reason := why_not(rule, block, keeper, self.limits.action_fee_wei, waiting):
-            raise Unsafe(reason)
         finding, market = loans.consult(sight.key, rule, block)
         if finding.kind is Kind.BLIND:
             raise Blind(finding.why)
@@ -145,7 +160,12 @@ class Keeper:
         deadline = block.timestamp + self.limits.deadline_seconds
         max_sell = mul_div_up(plan.sell, BPS + self.limits.drift_bps, BPS)
         call = rebalance_call(sight.key, plan.repay, max_sell, plan.fee, deadline)
+        keeper = self.sender.address if self.sender else rule.limits.keeper
         rehearsal = rehearse(self.node, call, keeper, block.hash, estimate=self.limits.estimates_gas)
+        if rehearsal.gas > self.limits.most_gas:
+            raise Unsafe(
+                f"gas: the action would use {rehearsal.gas}, above the limit of {self.limits.most_gas}"
+            )
         return Intent(
             id=secrets.token_hex(16),
             plan=plan,
@@ -155,8 +175,29 @@ class Keeper:
             decided_block=block.number,
             decided_hash=block.hash,
             deadline=deadline,
-            why=verdict.why,
+            why=REASONS[LOW][1],
         )
+
+
+def _fairly(
+    breached: Sequence[tuple[Loans, Sight]], recent: Mapping[Address, tuple[int, int]]
+) -> list[tuple[Loans, Sight]]:
+    """Nearest to liquidation first, but an owner acted for lately after those who were not.
+
+    Else one owner whose rule stays breached, by a tiny step or on purpose, would hold the only nonce for ever.
+    """
+
+    def place(seen: tuple[Loans, Sight]) -> tuple[int, int]:
+        _, sight = seen
+        return recent.get(sight.key.owner, (0, 0))[1], sight.loan.health if sight.loan else 0
+
+    return sorted(breached, key=place)
+
+
+def _beyond(key: RuleKey) -> Verdict:
+    return Verdict(
+        key, Kind.BARRED, f"rule: only the first {key.id} of an owner are held, not this or any after it", 0
+    )
 
 
 def verdict_on(sight: Sight, snapshot: Snapshot, max_price_age: int) -> Verdict:

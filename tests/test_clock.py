@@ -195,12 +195,11 @@ def test_clock__a_tick_longer_than_many_intervals__does_not_pile_up(ticks: Ticks
         assert eventually(lambda: ticks.started == 1)
         time.sleep(1.5)
         ticks.free.set()
-        assert eventually(lambda: ticks.ended == 1)
-        ended, at = ticks.ended, time.monotonic()
-        time.sleep(0.3)
+        before, at = ticks.started, time.monotonic()
+        time.sleep(0.5)
         elapsed = time.monotonic() - at
-        assert ticks.started - ended <= elapsed / 0.2 + 1, "the seven that fell due are not made up for"
-        assert eventually(lambda: ticks.ended >= 3), "and the interval goes on"
+        assert ticks.started - before <= elapsed / 0.2 + 2, "the seven that fell due are not made up for"
+        assert eventually(lambda: ticks.ended >= 4), "and the interval goes on"
     assert ticks.most_inside == 1
 
 

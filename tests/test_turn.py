@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from keeper.app import explain, open_keeper
-from keeper.chain.loans import Loans
+from keeper.chain.loans import MOST_RULES, Loans
 from keeper.devnet.actors import move_pool_to
 from keeper.devnet.world import World
 from keeper.domain.flights import State
 from keeper.domain.loans import RuleKey
 from keeper.domain.units import HEALTH_WAD_PER_BPS, Address
 from keeper.domain.verdicts import Kind, Verdict
+from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
 from keeper.settings import Settings, read_settings
 from keeper.turn import Keeper, Turn
 from tests.conftest import KEEPER_KEY, SetRule
@@ -276,3 +277,65 @@ def test_a_dry_run__in_the_journal__says_that_it_was_one(
     page = explain(settings, world.roles.owner, turn.block.number)
     assert page is not None
     assert page.note == "dry run: nothing is signed"
+
+
+def test_an_owner_whose_rule_stays_breached__takes_turns_with_the_others(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    """A tiny step leaves the hostile rule breached for ever, and its health is the lowest."""
+    hostile, honest = world.roles.owner, world.roles.twin
+    world.open_loan(hostile, 1, health=1.1)
+    set_rule(hostile, max_step=100, cooldown=0)
+    world.open_loan(honest, 100, health=1.15)
+    set_rule(honest)
+    world.automine(False)
+    kept = keeper(actions_per_owner=2)
+
+    acted = []
+    for _ in range(4):
+        turn = take_turn(kept)
+        acted += [intent.plan.key.owner for intent in turn.intents]
+        world.mine()
+    assert acted == [hostile, honest, hostile]
+    assert verdict_of(take_turn(kept), hostile).why.startswith("operator: 2 actions for this owner")
+
+
+def test_an_owner_with_too_many_rules__has_the_first_held_and_is_told_of_the_rest(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    owner = world.roles.owner
+    for number in range(MOST_RULES + 2):
+        set_rule(owner, id=number)
+    verdicts = take_turn(keeper(dry_run=True)).verdicts
+    assert [verdict.key.id for verdict in verdicts] == list(range(MOST_RULES + 1))
+    assert (verdicts[-1].kind, verdicts[-1].why[:26]) == (Kind.BARRED, "rule: only the first 32 of")
+
+
+def test_an_action_that_would_use_too_much_gas__is_barred(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=1.3)
+    set_rule(world.roles.owner)
+    turn = take_turn(keeper(most_gas=300_000))
+    assert turn.intents == ()
+    assert verdict_of(turn, world.roles.owner).why.startswith("gas: the action would use ")
+
+
+def test_a_feed_that_talks_nonsense__blinds_its_own_rules_alone(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    """The feed answers every call with one word, as a price alone would; only the twin's rule stands on it."""
+    owner, twin = world.roles.owner, world.roles.twin
+    world.open_loan(owner, 100, health=1.3)
+    world.open_loan(twin, 100, health=1.3)
+    set_rule(owner)
+    rule = set_rule(twin)
+    hostile = replace(rule, collateral=world.reserve("WBTC").token)
+    world.send(twin, world.thresholds, SET_RULE.signature, 0, rule_fields(hostile))
+    one_word = "0x" + "600160005260206000f3"  # MSTORE(0, 1); RETURN(0, 32)
+    world.node.ask("anvil_setCode", world.reserve("WBTC").feed, one_word)
+    world.automine(False)
+
+    turn = take_turn(keeper())
+    assert [intent.plan.key.owner for intent in turn.intents] == [owner]
+    assert verdict_of(turn, twin).kind is Kind.BLIND

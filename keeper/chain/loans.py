@@ -20,7 +20,11 @@ from keeper.domain.units import NOBODY, Address
 from keeper.protocols import aave_v3, lenses, loan_thresholds, uniswap_v3
 from keeper.protocols.methods import address
 
+MOST_RULES: Final = 32
+"""How many rules of one owner are held: each costs every other owner time."""
 _FEWEST_ROWS: Final = 16
+# An index of logs may lag behind its blocks, so what it did not tell is counted now and then all the same.
+_BLOCKS_BETWEEN_COUNTS: Final = 32
 # A `check` may take half a million gas, and public nodes allow a call some fifty million.
 _CHECKS: Final = 50
 
@@ -57,6 +61,8 @@ class Loans:
                 f"contract: {thresholds} is not a LoanThresholds contract ({error})"
             ) from error
         self._keys: tuple[RuleKey, ...] = ()
+        self.unattended: tuple[RuleKey, ...] = ()
+        """The first rule of each owner that is beyond the `MOST_RULES` held, as `keys` last counted."""
         self._keys_at: Block | None = None
         self._rows = lenses.MOST_ROWS
         self._sources: dict[Address, Address] = {}
@@ -78,10 +84,19 @@ class Loans:
                     [Call(self.thresholds, loan_thresholds.RULE_COUNT.call(owner)) for owner in self.owners],
                     block.hash,
                 )
+                numbers = [
+                    (owner, loan_thresholds.RULE_COUNT.read(_answered(count, "rule_count"))[0])
+                    for owner, count in zip(self.owners, counts, strict=True)
+                ]
                 self._keys = tuple(
                     RuleKey(self.thresholds, owner, n)
-                    for owner, count in zip(self.owners, counts, strict=True)
-                    for n in range(loan_thresholds.RULE_COUNT.read(_answered(count, "rule_count"))[0])
+                    for owner, number in numbers
+                    for n in range(min(number, MOST_RULES))
+                )
+                self.unattended = tuple(
+                    RuleKey(self.thresholds, owner, MOST_RULES)
+                    for owner, number in numbers
+                    if number > MOST_RULES
                 )
             self._keys_at = block
         return self._keys
@@ -95,7 +110,9 @@ class Loans:
                 call = lenses.sights_call(self.thresholds, self.aave, chunk)
                 told = list(lenses.read_sights(chunk, self._lend("LoanLens", call, block)))
                 sights += self._read_again(told, block)
-            except NodeRefused:
+            except NodeRefused as refusal:
+                if refusal.is_about_rate:
+                    raise
                 if self._rows > _FEWEST_ROWS:
                     self._rows = max(min(self._rows, len(chunk)) // 4, _FEWEST_ROWS)
                 else:
@@ -167,7 +184,7 @@ class Loans:
 
     def _rules_may_differ(self, since: Block, block: Block) -> bool:
         """Whether a rule was set after `since`, or `since` is no longer in the chain so that nobody can say."""
-        if block.number <= since.number:
+        if block.number <= since.number or block.number % _BLOCKS_BETWEEN_COUNTS == 0:
             return True
         span = {"fromBlock": hex(since.number + 1), "toBlock": hex(block.number)}
         wanted = {**span, "address": self.thresholds, "topics": [loan_thresholds.RULE_SET_TOPIC]}
@@ -251,7 +268,10 @@ class Loans:
 def _age(told: bytes | None, block: Block) -> int | None:
     if not told:
         return None
-    updated_at: int = aave_v3.LATEST_ROUND.read(told)[3]
+    try:
+        updated_at: int = aave_v3.LATEST_ROUND.read(told)[3]
+    except Blind:
+        return block.timestamp  # it speaks no sense, so it has never spoken: only its own rules go blind
     return max(block.timestamp - updated_at, 0)
 
 
@@ -267,7 +287,7 @@ def _market(pair: _Pair, rule: LoanRule, answers: Sequence[bytes | None]) -> Loa
         collateral_unit=pair.collateral_unit,
         debt_unit=pair.debt_unit,
         collateral_threshold_bps=aave_v3.read_reserve(_answered(reserve, "getReserveData")).threshold_bps,
-        owed=aave_v3.BALANCE_OF.read(_answered(owed, "balanceOf"))[0],
+        repayable=loan_thresholds.repayable_down(aave_v3.BALANCE_OF.read(_answered(owed, "balanceOf"))[0]),
         pools=tuple(_pool_states(rule, pools)),
     )
 

@@ -73,7 +73,7 @@ class _Provider(JSONBaseProvider):
             answer.close()
             raise HTTPError(f"HTTP {answer.status}")
         told = bytearray()
-        for piece in answer.stream(_PIECE):
+        while piece := answer.read1(_PIECE):
             told += piece
             # A timeout bounds each read only: a node that drips would hold a turn for ever.
             if time.monotonic() > give_up_at or len(told) > _MOST_BYTES:
@@ -179,14 +179,18 @@ class Node:
 def block_of(header: Any, tag: str) -> Block:
     """A header as JSON-RPC writes it, as a `Block`."""
     try:
-        return Block(
+        block = Block(
             number=int(header["number"], 16),
             hash=header["hash"],
             parent=header["parentHash"],
             timestamp=int(header["timestamp"], 16),
             base_fee=int(header.get("baseFeePerGas") or "0x0", 16),
         )
-    except (TypeError, KeyError, ValueError) as error:
+        bytes.fromhex(block.hash.removeprefix("0x"))
+        if max(block.number, block.timestamp) >= 2**63:
+            raise ValueError("no chain is that long")
+        return block
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise NodeUnreachable(f"node: no readable header for block {tag}") from error
 
 
@@ -223,11 +227,10 @@ def _result(method: str, answer: Any) -> Any:
         return answer["result"]
     if not isinstance(error, dict):
         raise NodeRefused(f"{method}: {error}")
-    data = error.get("data")
+    code, data = error.get("code"), error.get("data")
+    said = str(error.get("message", "no message")).encode("utf-8", "replace").decode()
     raise NodeRefused(
-        f"{method}: {error.get('message', 'no message')}",
-        int(error.get("code", 0)),
-        data if isinstance(data, str) else "",
+        f"{method}: {said}", code if isinstance(code, int) else 0, data if isinstance(data, str) else ""
     )
 
 

@@ -45,6 +45,11 @@ class NodeRefused(Blind):
         self.code = code
         self.data = data
 
+    @property
+    def is_about_rate(self) -> bool:
+        """Whether the node only asks to be asked less often; asking for less at once would not help."""
+        return self.code in (-32005, 429) or "rate limit" in self.message.lower()
+
 
 class Unsafe(Refused):
     """A guard or the rehearsal said no."""

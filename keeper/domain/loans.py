@@ -86,7 +86,7 @@ class PoolState:
 class LoanMarket:
     """What sizing one loan's action needs: oracle prices (8 decimals), token units, the sold asset's threshold.
 
-    `owed` is the account's variable debt in the rule's debt asset, in that asset's units.
+    `repayable` is what one action may repay of the account's variable debt in the rule's debt asset, in its units.
     """
 
     collateral_price: int
@@ -94,7 +94,7 @@ class LoanMarket:
     collateral_unit: int
     debt_unit: int
     collateral_threshold_bps: int
-    owed: int
+    repayable: int
     pools: tuple[PoolState, ...]
 
 

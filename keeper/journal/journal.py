@@ -107,6 +107,16 @@ class Reader:
             row = db.execute(query).mappings().first()
             return _page(db, owner, row) if row else None
 
+    def recent(self, since: int) -> dict[Address, tuple[int, int]]:
+        """How often each owner was acted for after block `since`, and in which block last."""
+        query = (
+            select(intent.c.owner, func.count(), func.max(intent.c.decided_block))
+            .where(intent.c.decided_block > since)
+            .group_by(intent.c.owner)
+        )
+        with self._transaction() as db:
+            return {Address(owner): (count, newest) for owner, count, newest in db.execute(query)}
+
     def top_nonce(self, chain_id: int, sender: Address) -> int | None:
         """The highest nonce held by an intent; None when none is."""
         query = select(func.max(nonce.c.number)).where(nonce.c.chain == chain_id, nonce.c.sender == sender)

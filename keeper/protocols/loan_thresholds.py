@@ -34,6 +34,7 @@ RULE_SET_TOPIC: Final = "0x" + keccak(text=f"RuleSet(address,uint256,{_RULE})").
 TOLERANCE_BPS: Final = 50
 """How far from its target, in basis points of it, the contract lets an action land."""
 MAX_SLIPPAGE_BPS: Final = 500
+_REMNANT: Final = 400
 _16_BITS: Final = 2**16 - 1
 _24_BITS: Final = 2**24 - 1
 _40_BITS: Final = 2**40 - 1
@@ -58,6 +59,11 @@ def read_finding(returned: bytes) -> Finding:
     if kind >= len(Kind):
         raise Blind(f"contract: check answered with verdict {kind}, which there is not")
     return Finding(Kind(kind), health, repay, sell, fee, why)
+
+
+def repayable_down(owed: int) -> int:
+    """What a sized step may repay of a debt: a remnant stays, lest a stranger who repays a cent first make it fail."""
+    return owed - owed // _REMNANT
 
 
 def rebalance_call(key: RuleKey, repay: int, max_sell: int, fee: int, deadline: int) -> Call:

@@ -63,7 +63,7 @@ def repay_at_up(ratio: int, rule: LoanRule, loan: Loan, market: LoanMarket) -> i
     weight = market.collateral_threshold_bps * ratio
     if weight >= target:
         return None
-    cap = min(rule.limits.max_step, market.owed)
+    cap = min(rule.limits.max_step, market.repayable)
     return min(cap, mul_div_up(need, market.debt_unit, (target - weight) * market.debt_price))
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from keeper.chain.loans import Loans
 from keeper.chain.node import Node
+from keeper.devnet.transactions import in_one_block
+from keeper.devnet.uniswap_v3 import add_liquidity
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured, NodeRefused
 from keeper.domain.loans import RuleKey
@@ -81,3 +83,15 @@ def test_a_pair_without_every_pool__is_looked_up_again_until_it_has_them(
     )
     _, market = loans.consult(key, rule, world.node.head())
     assert [pool.fee for pool in market.pools] == [500], "a pool without liquidity is none to size through"
+
+    amounts = {world.weth.token: 100 * 10**18, world.usdc.token: 200_000 * 10**6}
+    world.give("WETH", owner, 100)
+    world.give("USDC", owner, 200_000)
+    with in_one_block(world.node, owner) as queue:
+        for token in amounts:
+            queue.call(token, "approve(address,uint256)", world.uniswap.position_manager, amounts[token])
+        add_liquidity(queue, world.uniswap, amounts, 3000, owner)
+    _, market = loans.consult(key, rule, world.node.head())
+    assert market is not None
+    assert [pool.fee for pool in market.pools] == [500, 3000]
+    assert all(pool.liquidity > 0 for pool in market.pools)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -30,7 +32,8 @@ def node_answering() -> Iterator[Callable[[Answer], Node]]:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with suppress(BrokenPipeError):
+                    self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -83,6 +86,30 @@ def test_an_answer_that_is_not_json_rpc__is_no_answer(
         node_answering(lambda _: body).ask("eth_chainId")
 
 
+@pytest.mark.parametrize("result", ["null", '"0xzz"', "7", "[]", "{}"])
+def test_a_result_of_the_wrong_kind__is_no_answer(
+    node_answering: Callable[[Answer], Node], result: str
+) -> None:
+    node = node_answering(lambda asked: f'{{"id": {asked["id"]}, "result": {result}}}')
+    for ask in (node.ask_bytes, node.ask_number):
+        with pytest.raises(NodeUnreachable, match="the answer to eth_call is not"):
+            ask("eth_call")
+    with pytest.raises(NodeUnreachable, match="no readable header"):
+        node.head()
+
+
+@pytest.mark.parametrize(
+    "error", ['{"code": null}', '{"code": "x", "message": "\\ud800"}', '"no"', '{"data": {}}']
+)
+def test_an_error_of_any_shape__is_a_refusal_that_can_be_written_down(
+    node_answering: Callable[[Answer], Node], error: str
+) -> None:
+    node = node_answering(lambda asked: f'{{"id": {asked["id"]}, "error": {error}}}')
+    with pytest.raises(NodeRefused) as caught:
+        node.ask("eth_call")
+    str(caught.value).encode()
+
+
 def test_an_error__keeps_its_code_and_data(node_answering: Callable[[Answer], Node]) -> None:
     error = {"code": 3, "message": "execution reverted", "data": "0x1234"}
     node = node_answering(lambda asked: json.dumps({"id": asked["id"], "error": error}))
@@ -115,3 +142,24 @@ def test_a_node_that_does_not_answer__is_given_up_in_the_time_left(
     assert time.monotonic() - begun < 1.5
     with node.within(0), pytest.raises(NodeUnreachable, match="the time for this turn was up"):
         node.ask("eth_chainId")
+
+
+def test_a_node_that_drips__is_given_up_in_the_time_left() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(100):
+                connection.sendall(b" ")
+                time.sleep(0.1)
+
+    dripping = threading.Thread(target=drip, daemon=True)
+    dripping.start()
+    begun = time.monotonic()
+    with pytest.raises(NodeUnreachable, match="no end within"):
+        Node(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=0.5).ask("eth_chainId")
+    assert time.monotonic() - begun < 3
+    listener.close()
+    dripping.join(timeout=5)

@@ -68,9 +68,7 @@ def words(rule: LoanRule, last_acted: int) -> tuple[int, int, int]:
                 (limits.cooldown, 24),
             ]
         ),
-        packed(
-            [(int(rule.debt, 16), 160), (limits.slippage_bps, 16), (limits.expiry, 40), (last_acted, 40)]
-        ),
+        packed([(int(rule.debt, 16), 160), (limits.slippage_bps, 16), (limits.expiry, 40), (last_acted, 40)]),
         packed([(int(limits.keeper, 16), 160), (limits.max_step, 96)]),
     )
 
@@ -145,9 +143,7 @@ def test_rebalance_call__a_plan__goes_to_the_rules_own_contract_in_the_abis_orde
 
 
 def test_read_finding__an_owner_without_rules__is_barred_in_the_contracts_own_words(world: World) -> None:
-    returned = world.node.call(
-        world.thresholds, CHECK.call(world.roles.stranger, 0), world.node.head().hash
-    )
+    returned = world.node.call(world.thresholds, CHECK.call(world.roles.stranger, 0), world.node.head().hash)
     finding = read_finding(returned)
     assert finding == Finding(finding.kind, 0, 0, 0, 0, "rule: none is set")
     assert finding.kind.name == "BARRED"

@@ -44,7 +44,8 @@ def test_apart__what_multicall3_returns__is_each_answer_or_none_where_it_reverte
     answers: list[bytes | None],
 ) -> None:
     returned = encode(
-        ["(bool,bytes)[]"], [[(answer is not None, answer or b"a reason") for answer in answers]]
+        ["(bool,bytes)[]"],
+        [[(answer is not None, b"a reason" if answer is None else answer) for answer in answers]],
     )
     assert multicall3.apart(returned) == answers
 
@@ -113,7 +114,13 @@ def test_revert_reason__nothing__is_said_to_be_nothing() -> None:
 
 @pytest.mark.parametrize(
     "rest",
-    [b"", b"\x00" * 31, b"\xff" * 64, encode(["bytes"], [b"\xff\xfe\xfd"]), encode(["string"], ["long"])[:-32]],
+    [
+        b"",
+        b"\x00" * 31,
+        b"\xff" * 64,
+        encode(["bytes"], [b"\xff\xfe\xfd"]),
+        encode(["string"], ["long"])[:-32],
+    ],
 )
 def test_revert_reason__an_error_of_string_that_is_none__is_called_unreadable(rest: bytes) -> None:
     assert revert_reason(ERROR_STRING + rest) == "an unreadable reason"

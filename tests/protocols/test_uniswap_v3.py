@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keeper.devnet.world import SLOT0, World
+from keeper.devnet.world import Reserve, World
 from keeper.domain.loans import PoolState
 from keeper.domain.units import Address
 from keeper.protocols.uniswap_v3 import FEE_TIERS, exact_output_cost_up, pool_address
@@ -35,29 +37,65 @@ def test_pool_address__on_a_factory_of_its_own__is_where_that_factory_put_it(wor
     assert len({pool_address(world.uniswap.factory, *pair, fee) for fee in FEE_TIERS}) == len(FEE_TIERS)
 
 
-@pytest.mark.parametrize("sells", ["WETH", "USDC"])
-def test_exact_output_cost__inside_the_range__is_what_the_pool_charges_to_the_wei(
-    world: World, sells: str
-) -> None:
-    sold, bought = (world.weth, world.usdc) if sells == "WETH" else (world.usdc, world.weth)
-    sqrt_price = world.call(world.pool, "slot0()", SLOT0)[0]
-    (liquidity,) = world.call(world.pool, "liquidity()", "(uint128)")
-    pool = PoolState(500, sqrt_price, liquidity, int(sold.token, 16) < int(bought.token, 16))
-    # A tenth of what lies inside the narrow position, which reaches 8,000 ticks either way.
-    most = 15 * 10**12 if bought is world.usdc else 7_000 * 10**18
+@dataclass(frozen=True)
+class Sale:
+    """The devnet's pool, seen as a sale of one of its tokens."""
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.one_of(st.integers(1, 1_000), st.integers(1, most)))
-    def alike(wanted: int) -> None:
-        charged, *_ = world.call(
-            world.uniswap.quoter,
-            QUOTE,
-            "(uint256,uint160,uint32,uint256)",
-            (sold.token, bought.token, wanted, 500, 0),
+    world: World
+    sold: Reserve
+    bought: Reserve
+
+    @property
+    def pool(self) -> PoolState:
+        sqrt_price = self.world.pool_sqrt_price()
+        (liquidity,) = self.world.call(self.world.pool, "liquidity()", "(uint128)")
+        return PoolState(500, sqrt_price, liquidity, int(self.sold.token, 16) < int(self.bought.token, 16))
+
+    def charged(self, wanted: int) -> int:
+        trade = (self.sold.token, self.bought.token, wanted, 500, 0)
+        charged, *_ = self.world.call(
+            self.world.uniswap.quoter, QUOTE, "(uint256,uint160,uint32,uint256)", trade
         )
-        assert exact_output_cost_up(pool, wanted) == charged
+        return int(charged)
+
+    def dollars(self, amount: int) -> int:
+        """So much of what is bought, in its own units."""
+        return amount * 10**self.bought.decimals * 10**8 // self.world.price(self.bought.symbol)
+
+
+@pytest.fixture(params=["WETH", "USDC"])
+def sale(request: pytest.FixtureRequest, world: World) -> Sale:
+    reserves = (world.weth, world.usdc)
+    return Sale(world, *(reserves if request.param == "WETH" else reserves[::-1]))
+
+
+def test_exact_output_cost__a_common_size__is_what_the_pool_charges_to_the_wei(sale: Sale) -> None:
+    pool = sale.pool
+
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.one_of(st.integers(1, 1_000), st.integers(1, sale.dollars(9_000_000))))
+    def alike(wanted: int) -> None:
+        assert exact_output_cost_up(pool, wanted) == sale.charged(wanted)
 
     alike()
+
+
+def test_exact_output_cost__a_size_that_moves_the_price_far__is_a_few_units_short_of_the_charge(
+    sale: Sale,
+) -> None:
+    """The pool looks for the next tick 256 spacings at a time, and rounds in its own favour at each stop."""
+    pool = sale.pool
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.integers(sale.dollars(10_000_000), sale.dollars(60_000_000)))
+    def near(wanted: int) -> None:
+        cost = exact_output_cost_up(pool, wanted)
+        few_units = exact_output_cost_up(pool, 5)
+        assert cost is not None
+        assert few_units is not None
+        assert 0 <= sale.charged(wanted) - cost <= 2 * few_units
+
+    near()
 
 
 @given(

@@ -30,7 +30,7 @@ def a_market(price_usd: int = 2_000, liquidity: int = 10**24, fees: tuple[int, .
         collateral_unit=10**18,
         debt_unit=10**6,
         collateral_threshold_bps=8300,
-        owed=10**13,
+        repayable=10**13,
         pools=tuple(PoolState(fee, sqrt_price, liquidity, True) for fee in fees),
     )
 
