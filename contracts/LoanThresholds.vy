@@ -61,7 +61,7 @@ _VARIABLE_RATE: constant(uint256) = 2
 # Aave may round an aToken transfer down by a wei; once this much lies here it never comes up short again.
 _DUST: constant(uint256) = 2
 # A sized step leaves at least this part of a debt, which `_debt_is_spent` takes for none.
-_REMNANT: constant(uint256) = 400
+_REMNANT: constant(uint256) = 2_000
 
 _pool_in_flight: transient(address)
 

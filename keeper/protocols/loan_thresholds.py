@@ -34,7 +34,7 @@ RULE_SET_TOPIC: Final = "0x" + keccak(text=f"RuleSet(address,uint256,{_RULE})").
 TOLERANCE_BPS: Final = 50
 """How far from its target, in basis points of it, the contract lets an action land."""
 MAX_SLIPPAGE_BPS: Final = 500
-_REMNANT: Final = 400
+_REMNANT: Final = 2_000
 _16_BITS: Final = 2**16 - 1
 _24_BITS: Final = 2**24 - 1
 _40_BITS: Final = 2**40 - 1

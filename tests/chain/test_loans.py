@@ -82,16 +82,16 @@ def test_a_pair_without_every_pool__is_looked_up_again_until_it_has_them(
         world.oracle_sqrt_price(),
     )
     _, market = loans.consult(key, rule, world.node.head())
-    assert [pool.fee for pool in market.pools] == [500], "a pool without liquidity is none to size through"
+    assert market is not None
+    assert [(pool.fee, pool.liquidity > 0) for pool in market.pools] == [(500, True), (3000, False)]
 
     amounts = {world.weth.token: 100 * 10**18, world.usdc.token: 200_000 * 10**6}
     world.give("WETH", owner, 100)
     world.give("USDC", owner, 200_000)
     with in_one_block(world.node, owner) as queue:
-        for token in amounts:
-            queue.call(token, "approve(address,uint256)", world.uniswap.position_manager, amounts[token])
+        for token, amount in amounts.items():
+            queue.call(token, "approve(address,uint256)", world.uniswap.position_manager, amount)
         add_liquidity(queue, world.uniswap, amounts, 3000, owner)
     _, market = loans.consult(key, rule, world.node.head())
     assert market is not None
-    assert [pool.fee for pool in market.pools] == [500, 3000]
-    assert all(pool.liquidity > 0 for pool in market.pools)
+    assert [(pool.fee, pool.liquidity > 0) for pool in market.pools] == [(500, True), (3000, True)]

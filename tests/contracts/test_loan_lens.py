@@ -50,10 +50,13 @@ def test_lens__no_thresholds_contract__reads_the_accounts_alone(stage: Stage) ->
     assert read(stage, [OWNER], [0], NOBODY) == [(0, 0, 0, *stage.account(), 1)]
 
 
-def test_lens__something_else_stands_where_the_thresholds_should__reads_no_rules(stage: Stage) -> None:
+def test_lens__something_else_stands_where_the_thresholds_should__answers_nothing_rather_than_no_rules(
+    stage: Stage,
+) -> None:
     stage.open(100 * WAD, 150_000 * 10**6)
     for other in (stage.tokens["USDC"], TRADER):
-        assert read(stage, [OWNER], [0], other) == [(0, 0, 0, *stage.account(), 1)]
+        with pytest.raises(NodeRefused, match="a rule cannot be read"):
+            read(stage, [OWNER], [0], other)
 
 
 def test_lens__one_account_has_an_asset_without_a_price__only_that_one_is_unreadable(

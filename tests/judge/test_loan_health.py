@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,6 +84,46 @@ def test_freshness__a_feed_that_tells_no_time__is_taken_at_its_word() -> None:
     sight = a_sight()
     verdict = judge(sight, NOW)
     assert blind_when_stale(verdict, sight, {WETH: None, USDC: 3600}, 3600) == verdict
+
+
+@pytest.mark.parametrize("kind", [Kind.BARRED, Kind.BLIND])
+def test_freshness__what_is_barred_or_blind_already__keeps_its_own_reason(kind: Kind) -> None:
+    sight = a_sight()
+    verdict = replace(judge(sight, NOW), kind=kind, why="of its own")
+    assert blind_when_stale(verdict, sight, {WETH: 10**6, USDC: 10**6}, 3600) == verdict
+
+
+def test_freshness__a_healthy_loan__is_blinded_too_and_keeps_its_health() -> None:
+    sight = a_sight(health=2 * WAD)
+    before = judge(sight, NOW)
+    after = blind_when_stale(before, sight, {WETH: 3600, USDC: 3601}, 3600)
+    assert (before.kind, after.kind, after.health, after.key) == (Kind.WITHIN, Kind.BLIND, 2 * WAD, KEY)
+    assert after.why == "oracle: the debt's price is 3601 s old, over 3600 s"
+
+
+def test_freshness__an_account_without_a_rule__has_no_prices_to_doubt() -> None:
+    sight = Sight(KEY, None, 0, None)
+    verdict = judge(sight, NOW)
+    assert blind_when_stale(verdict, sight, {WETH: 10**6}, 1) == verdict
+
+
+def test_judge__several_reasons__gives_the_one_that_stands_first_in_the_table() -> None:
+    expired = a_sight(expiry=NOW - 1, last_acted=NOW, debt=0)
+    assert judge(replace(expired, rule=None, loan=None), NOW).why == "rule: none is set"
+    assert judge(replace(expired, loan=None), NOW).why == "rule: expired"
+    live = a_sight(last_acted=NOW, debt=0)
+    assert judge(replace(live, loan=None), NOW).why == "oracle: Aave cannot value the account"
+    assert judge(live, NOW).why == "loan: no debt"
+    assert judge(a_sight(last_acted=NOW, health=2 * WAD), NOW).why == "health: at or above the floor"
+    assert judge(a_sight(last_acted=NOW), NOW).why == "rule: cooling down"
+
+
+def test_reasons__every_one__is_a_verdict_of_the_contracts_in_its_own_words() -> None:
+    source = (Path(__file__).resolve().parents[2] / "contracts" / "LoanThresholds.vy").read_text("utf-8")
+    for kind, why in REASONS:
+        assert f'"{why}"' in source
+        if kind is not Kind.BREACHED:
+            assert re.search(rf'self\._finding\(_{kind.name}, [a-z0-9.]+, "{re.escape(why)}"\)', source), why
 
 
 def test_reasons__every_one__names_its_room() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from eth_abi.abi import encode
 from hypothesis import given
@@ -64,10 +66,8 @@ def test_method__its_signature__spells_structs_out() -> None:
 @given(st.binary(max_size=400))
 def test_read__any_bytes__are_a_value_or_blind(returned: bytes) -> None:
     for method in (loan_thresholds.CHECK, aave_v3.GET_RESERVE_DATA, aave_v3.SYMBOL, TRANSFER):
-        try:
-            method.read(returned)
-        except Blind as blind:
-            assert str(blind) == f"chain: {method.name} returned {len(returned)} bytes that cannot be read"
+        with suppress(Blind):
+            assert len(method.read(returned)) == len(method.outputs)
 
 
 def test_read__nothing_where_a_word_is_due__is_blind_as_when_no_contract_stands_there() -> None:

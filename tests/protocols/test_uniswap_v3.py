@@ -100,7 +100,7 @@ def test_exact_output_cost__a_size_that_moves_the_price_far__is_a_few_units_shor
 
 @given(
     sqrt_price=st.integers(4295128740, 2**160 - 1),
-    liquidity=st.integers(1, 2**128 - 1),
+    liquidity=st.integers(0, 2**128 - 1),
     wanted=st.integers(1, 2**96 - 1),
     fee=st.sampled_from(FEE_TIERS),
     is_token0=st.booleans(),
@@ -121,3 +121,4 @@ def test_exact_output_cost__more_than_the_range_holds__is_none(is_token0: bool) 
     pool = PoolState(500, 2**96, 10**18, is_token0)
     assert exact_output_cost_up(pool, 10**18) is None
     assert exact_output_cost_up(pool, 10**17) is not None
+    assert exact_output_cost_up(PoolState(500, 2**96, 0, is_token0), 1) is None
