@@ -103,7 +103,7 @@ def run(
     on_turn: Callable[[Turn], None],
     on_trouble: Callable[[KeeperError], None],
 ) -> None:
-    """Take a turn at every new head until a signal or an error in `on_turn` ends it; the turn under way is finished.
+    """Take a turn at every new head until a signal ends it; the turn under way is finished.
 
     What a turn could not do is told to `on_trouble`, and the next head is attended all the same.
     """
@@ -111,10 +111,9 @@ def run(
         loop = _Loop(keeper, settings.chain.turn_seconds, on_turn, on_trouble)
         clock = Clock(loop.tick, settings.chain.poll_seconds)
         heads = Heads(settings.chain.heads, clock.wake) if settings.chain.heads else None
-        loop.stop = clock.stop
         if threading.current_thread() is threading.main_thread():
             for name in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(name, lambda *_: clock.stop())
+                signal.signal(name, lambda *_: threading.Thread(target=clock.stop).start())
         if heads:
             heads.start()
         try:
@@ -122,8 +121,6 @@ def run(
         finally:
             if heads:
                 heads.stop()
-        if loop.failure is not None:
-            raise loop.failure
 
 
 @dataclass(slots=True)
@@ -134,8 +131,6 @@ class _Loop:
     turn_seconds: float
     on_turn: Callable[[Turn], None]
     on_trouble: Callable[[KeeperError], None]
-    stop: Callable[[], None] = lambda: None
-    failure: Exception | None = None
     _seen: str = ""
 
     def tick(self) -> None:
@@ -150,9 +145,6 @@ class _Loop:
             self.on_turn(turn)
         except KeeperError as error:
             self.on_trouble(error)
-        except Exception as error:  # noqa: BLE001  a bug must end the keeper aloud, not a thread in silence
-            self.failure = error
-            self.stop()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,8 @@ class Heads:
                     self._url, open_timeout=5.0, close_timeout=1.0, proxy=None, compression=None
                 ) as socket:
                     self._socket = socket
+                    if self._stopped.is_set():
+                        return  # `stop` came too early to hang up on this one
                     socket.send(_SUBSCRIBE)
                     for message in socket:
                         failures = 0

@@ -38,6 +38,8 @@ def pool_address(factory: Address, token_a: Address, token_b: Address, fee: int)
 
 def exact_output_cost_up(pool: PoolState, amount_out: int) -> int | None:
     """Collateral to pay, fee included and rounded up, for exactly `amount_out`; None when the range cannot give it."""
+    if pool.liquidity == 0:
+        return None
     net = _token0_in(pool, amount_out) if pool.collateral_is_token0 else _token1_in(pool, amount_out)
     if net is None or net >= _OUT_OF_REACH:
         return None
