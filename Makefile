@@ -40,8 +40,7 @@ demo: setup ## two identical borrowers live through Black Thursday, one with a r
 	@$(BIN)/keeper demo
 
 test: dev ## every test but the nightly ones
-	@$(PYTEST) -m "not nightly"
-	@$(PYTEST) tests/ape -m "not nightly"
+	@$(PYTEST) -m "not nightly"; first=$$?; $(PYTEST) tests/ape -m "not nightly" && exit $$first
 
 test-nightly: dev ## the tests too slow for every run
 	@$(PYTEST) -m nightly

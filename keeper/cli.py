@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
+from keeper.domain.errors import KeeperError, Misconfigured
+
 DEVNET_FOLDER = Path(".keeper")
 ATTENTION = 3
 UNKNOWN = 4
@@ -102,9 +104,11 @@ def explain(
 def devnet(
     aave: Annotated[
         Literal["3.0.2", "3.6"],
-        typer.Option(help="Aave's version: 3.0.2, or 3.6 (compiled once, about 40 s)."),
+        typer.Option(help="Aave's version: 3.0.2, or 3.6 (compiled once, about a minute)."),
     ] = "3.0.2",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = 8545,
+    port: Annotated[
+        int, typer.Option(help="The port to listen on; 0 takes a free one.", min=0, max=65535)
+    ] = 8545,
     fork_url: Annotated[str | None, typer.Option(help="Fork the chain behind this address instead.")] = None,
     eth_price: Annotated[
         float, typer.Option(help="The price of ETH to begin with, in USD.", min=0.01)
@@ -118,6 +122,9 @@ def devnet(
     from keeper import show
     from keeper.devnet import serve
     from keeper.devnet.anvil import Anvil
+
+    if fork_url is not None and not fork_url.startswith(("http://", "https://", "ws://", "wss://")):
+        raise Misconfigured(f"devnet: {fork_url} is not the address of a node")
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -159,14 +166,16 @@ def demo(
 def _config(given: Path | None) -> Path:
     if given is not None:
         return given
-    here, devnets = Path("keeper.toml"), DEVNET_FOLDER / "keeper.toml"
-    return devnets if devnets.exists() and not here.exists() else here
+    for path in (Path("keeper.toml"), DEVNET_FOLDER / "keeper.toml"):
+        if path.exists():
+            return path
+    raise Misconfigured(
+        "settings: there is no keeper.toml here, and no `keeper devnet` is running in this folder"
+    )
 
 
 def main() -> NoReturn:
     """The console script: errors are one sentence on standard error, and an exit code scripts can use."""
-    from keeper.domain.errors import KeeperError, Misconfigured
-
     try:
         cli()
     except Misconfigured as error:

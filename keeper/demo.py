@@ -142,7 +142,8 @@ def print_record(console: Console, record: Record, out: Path) -> None:
     screen.print_record(console, record)
     if record.acts:
         block = record.acts[0].block - 1
-        hint = f"keeper explain {record.owner} --block {block} --config {out / 'demo' / _CONFIG}"
+        command = sys.argv[0] if Path(sys.argv[0]).name == "keeper" else "keeper"
+        hint = f"{command} explain {record.owner} --block {block} --config {out / 'demo' / _CONFIG}"
         console.print(Text(f"Any block can be asked about: {hint}", style="dim"), soft_wrap=True)
     console.print(
         Text(f"Plots: {out / 'demo.html'}   Figures: {out / 'demo.json'}", style="bold"), soft_wrap=True

@@ -124,6 +124,8 @@ def read_settings(path: Path) -> Settings:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise Misconfigured(f"settings: {path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise Misconfigured(f"settings: {path} is not text") from error
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -131,6 +131,9 @@ def page_json(page: Page) -> dict[str, Any]:
 
 def print_looks(console: Console, block: Block, looks: Sequence[Look]) -> None:
     """Positions, bands and verdicts as a table."""
+    if not looks:
+        console.print(Text(f"block {block.number}: none of the watched owners has written a rule yet"))
+        return
     table = Table(title=f"block {block.number}", title_justify="left")
     for column in ("owner", "rule", "health", "floor", "target", "verdict", "why"):
         table.add_column(column, overflow="fold")
@@ -174,47 +177,54 @@ def print_turn(console: Console, turn: Turn, dry_run: bool) -> None:
     for kind, count in counts.items():
         if count:
             line.append(f"{count} {kind.name.lower()}  ", style=_COLOURS[kind])
-    console.print(line)
+    _line(console, line)
     for trouble in turn.trouble:
-        console.print(Text(f"  {trouble}", style=_COLOURS[Kind.BLIND]))
+        _line(console, Text(f"  {trouble}", style=_COLOURS[Kind.BLIND]))
     for change in turn.changes:
         style = "bold red" if change.alarm else ""
-        console.print(Text(f"  {change.flight.state}: {change.flight.why}", style=style))
+        _line(console, Text(f"  {change.flight.state}: {change.flight.why}", style=style))
     for verdict in turn.verdicts:
         if verdict.kind is not Kind.WITHIN:
             line = Text(f"  {_short(verdict.key.owner)} rule {verdict.key.id} ")
             line.append_text(_kind(verdict.kind))
             line.append(f" at health {health_text(verdict.health)}: {verdict.why}")
-            console.print(line)
+            _line(console, line)
     for intent in turn.intents:
         verb = "would repay" if dry_run else "repaying"
-        console.print(
+        _line(
+            console,
             Text(
                 f"  {_short(intent.plan.key.owner)} rule {intent.plan.key.id}: {verb} {intent.plan.repay} by selling "
                 f"{intent.rehearsal.sold}, health to {health_text(intent.rehearsal.health)}"
-            )
+            ),
         )
 
 
 def print_page(console: Console, asked: int | None, page: Page) -> None:
     """The reasons for what was done, and for what was not."""
     if asked is not None and asked != page.block.number:
-        console.print(
-            Text(f"block {asked} was not judged; the newest turn before it is of block {page.block.number}")
+        _line(
+            console,
+            Text(f"block {asked} was not judged; the newest turn before it is of block {page.block.number}"),
         )
-    console.print(Text(f"block {page.block.number} {page.block.hash}", style="bold"))
+    _line(console, Text(f"block {page.block.number} {page.block.hash}", style="bold"))
     if page.note:
-        console.print(Text(f"  {page.note}"))
+        _line(console, Text(f"  {page.note}"))
     for verdict in page.verdicts:
         line = Text(f"  rule {verdict.key.id} ")
         line.append_text(_kind(verdict.kind))
         line.append(f" at health {health_text(verdict.health)}: {verdict.why}")
-        console.print(line)
+        _line(console, line)
     for title, flights in (("decided here", page.flights), ("under way", page.open)):
         for flight in flights:
-            console.print(Text(f"  {title}: {_flight_text(flight)}"))
+            _line(console, Text(f"  {title}: {_flight_text(flight)}"))
     if page.later and not page.flights:
-        console.print(Text(f"  next: block {page.later.intent.decided_block}: {_flight_text(page.later)}"))
+        _line(console, Text(f"  next: block {page.later.intent.decided_block}: {_flight_text(page.later)}"))
+
+
+def _line(console: Console, text: Text) -> None:
+    """The terminal wraps it, not rich: what is copied from it stays whole."""
+    console.print(text, soft_wrap=True)
 
 
 def _flight_text(flight: Flight) -> str:

@@ -63,9 +63,12 @@ def _left(files: dict[Path, str]) -> Iterator[None]:
     """Files that stand for as long as the block runs; what they cover, such as a forked devnet's own, comes back."""
     before = {path: path.read_bytes() if path.exists() else None for path in files}
     try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        try:
+            for path, text in files.items():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise Misconfigured(f"devnet: {error.filename} cannot be written ({error.strerror})") from error
         yield
     finally:
         for path, covered in before.items():

@@ -202,7 +202,7 @@ def test_the_scripts_own_check__on_a_malformed_rule__says_what_the_contract_says
     try:
         ask(devnet, devnet.thresholds, SET_RULE.call(0, rule_fields(rule)), OWNER)
     except NodeRefused as error:
-        said = revert_reason(error.data)
+        said = revert_reason(bytes.fromhex(error.data.removeprefix("0x")))
     assert refusal(rule, now) == said
     assert (said is None) == (wrong == {})
 

@@ -19,6 +19,8 @@ from keeper.domain.errors import Misconfigured, NodeUnreachable
 STARTED_AND_KILLED = """
 import os, signal, sys
 from keeper.devnet.anvil import Anvil
+# A shell that starts the tests in its background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 anvil = Anvil()
 print(anvil.pid, anvil._folder.name, flush=True)
 sys.stdin.read()

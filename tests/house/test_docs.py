@@ -14,7 +14,7 @@ import typer
 from keeper.cli import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/performance.md"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What a reader has, and this project does not answer for.
 SYSTEM = {"cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "pip", "pipx", "python", "sqlite3"}
