@@ -115,7 +115,7 @@ def test_t4__keeper_repays_too_much_or_too_little__is_refused(any_stage: Stage) 
     repay = stage.check().repay
     assert stage.refusal(repay * 101 // 100) == "health: past the target"
     assert stage.refusal(repay * 98 // 100) == "health: short of the target with step to spare"
-    assert stage.refusal(1) == "health: short of the target with step to spare"
+    assert stage.refusal(USD) == "health: short of the target with step to spare"
     stage.set_rule(replace(stage.rule, max_step=repay // 2))
     assert stage.refusal(repay // 2 + 1) == "plan: repays more than the rule's max_step"
     assert stage.refusal(repay // 2 - 1) == "health: short of the target with step to spare"
