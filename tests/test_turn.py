@@ -12,6 +12,7 @@ import pytest
 from keeper.app import explain, open_keeper
 from keeper.chain.loans import MOST_RULES, Loans
 from keeper.devnet.actors import move_pool_to
+from keeper.devnet.founding import deploy_thresholds
 from keeper.devnet.world import World
 from keeper.domain.flights import State
 from keeper.domain.loans import RuleKey
@@ -257,8 +258,9 @@ def test_a_contract_that_cannot_be_read__is_the_turn_s_trouble__and_the_others_a
     set_rule(owner)
     world.automine(False)
     kept = keeper()
-    gone = Loans(world.node, world.thresholds, [owner])
-    gone.thresholds = world.roles.stranger  # type: ignore[misc]  # a contract whose code went away
+    doomed = deploy_thresholds(world).thresholds
+    gone = Loans(world.node, doomed, [owner])
+    world.node.ask("anvil_setCode", doomed, "0x")
     kept = replace(kept, watched=(gone, *kept.watched))
 
     turn = take_turn(kept)

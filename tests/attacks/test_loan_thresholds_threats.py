@@ -259,7 +259,8 @@ def armed(stage: Stage, target: str, question: str, delay: int) -> None:
 
 
 def hook_outcome(stage: Stage) -> tuple[bool, bool]:
-    return tuple(stage.ask(stage.tokens["HOOK"], f"{name}()", "(bool)") for name in ("called", "succeeded"))  # type: ignore[return-value]
+    hook = stage.tokens["HOOK"]
+    return stage.ask(hook, "called()", "(bool)"), stage.ask(hook, "succeeded()", "(bool)")
 
 
 def doors(stage: Stage) -> dict[str, str]:

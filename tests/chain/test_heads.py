@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -234,8 +235,8 @@ def test_heads__stopped_in_the_instant_it_got_through__hangs_up_all_the_same(
     connected, go_on = threading.Event(), threading.Event()
     connect = room.connect
 
-    def connect_slowly(*arguments: object, **options: object) -> object:
-        got_through = connect(*arguments, **options)  # type: ignore[arg-type]
+    def connect_slowly(*arguments: Any, **options: Any) -> Any:
+        got_through = connect(*arguments, **options)
         connected.set()
         assert go_on.wait(10)
         return got_through
