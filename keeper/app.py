@@ -5,23 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from eth_utils.address import is_address
 
 from keeper.chain.heads import Heads
-from keeper.chain.loans import Loans
 from keeper.chain.node import Node
 from keeper.clock import Clock
 from keeper.domain.blocks import Block
 from keeper.domain.errors import KeeperError, Misconfigured
-from keeper.domain.loans import LoanRule
 from keeper.domain.units import Address
-from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal.journal import Journal, Page, Reader
-from keeper.protocols.loan_thresholds import Finding
+from keeper.positions.loans import LoanPositions
+from keeper.positions.port import Doubts, Look, Positions
 from keeper.protocols.methods import address
 from keeper.send.fees import SendLimits
 from keeper.send.sender import Sender
@@ -33,10 +31,13 @@ from keeper.send.signers import (
     signer_from_keystore,
 )
 from keeper.settings import Settings
-from keeper.turn import Keeper, Turn, TurnLimits, verdict_on
+from keeper.turn import Keeper, Turn, TurnLimits
 
 _CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
 """Arbitrum's chains count what a transaction costs on Ethereum into its gas."""
+_KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positions]] = {
+    "loans": LoanPositions,
+}
 
 
 def connect(settings: Settings) -> Node:
@@ -50,12 +51,19 @@ def connect(settings: Settings) -> Node:
     return node
 
 
-def watched(settings: Settings, node: Node) -> tuple[Loans, ...]:
+def watched(settings: Settings, node: Node) -> tuple[Positions, ...]:
     """Every thresholds contract the settings watch, known to be there."""
+    doubts = Doubts(settings.limits.max_price_age_seconds, settings.limits.drift_bps)
     return tuple(
-        Loans(node, Address(watch.thresholds), [Address(owner) for owner in watch.owners])
+        _kind(watch.kind)(node, Address(watch.thresholds), [Address(owner) for owner in watch.owners], doubts)
         for watch in settings.watch
     )
+
+
+def _kind(name: str) -> Callable[[Node, Address, Sequence[Address], Doubts], Positions]:
+    if name not in _KINDS:
+        raise Misconfigured(f"settings: watch.kind: there is no kind {name!r}, only {', '.join(_KINDS)}")
+    return _KINDS[name]
 
 
 def _signer(settings: Settings) -> LocalSigner:
@@ -73,7 +81,7 @@ def _signer(settings: Settings) -> LocalSigner:
 def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
     """A keeper with its journal open and, unless it is a dry run, every earlier flight accounted for."""
     node = connect(settings)
-    loans = watched(settings, node)
+    positions = watched(settings, node)
     limits = settings.limits
     signer = None if dry_run else _signer(settings)
     send_limits = SendLimits(limits.max_fee_wei, limits.tip_wei, limits.stuck_blocks)
@@ -85,8 +93,6 @@ def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
             sender.recover(node.head())
         turn_limits = TurnLimits(
             action_fee_wei=send_limits.action_fee_wei,
-            max_price_age=limits.max_price_age_seconds,
-            drift_bps=limits.drift_bps,
             deadline_seconds=limits.deadline_seconds,
             gas_percent=round(limits.gas_margin * 100),
             most_gas=limits.max_gas,
@@ -94,7 +100,7 @@ def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
             keep_blocks=settings.journal.keep_blocks,
             estimates_gas=settings.chain.id in _CHARGES_MORE_THAN_EXECUTION,
         )
-        yield Keeper(node, loans, journal, sender, turn_limits)
+        yield Keeper(node, positions, journal, sender, turn_limits)
 
 
 def run(
@@ -147,34 +153,11 @@ class _Loop:
             self.on_trouble(error)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One rule as it stands now: the keeper's verdict, and the contract's own with the size of its action."""
-
-    verdict: Verdict
-    rule: LoanRule | None
-    finding: Finding
-
-
 def look(settings: Settings) -> tuple[Block, list[Look]]:
-    """Every watched rule at the head, without journal or key; the contract is asked about each."""
+    """Every watched rule at the head, without journal or key; the contracts are asked about each."""
     node = connect(settings)
     head = node.head()
-    looks = []
-    for loans in watched(settings, node):
-        snapshot = loans.observe(head)
-        findings = loans.findings([sight.key for sight in snapshot.sights], head)
-        for sight, finding in zip(snapshot.sights, findings, strict=True):
-            verdict = verdict_on(sight, snapshot, settings.limits.max_price_age_seconds)
-            looks.append(Look(_with_the_last_word(verdict, finding), sight.rule, finding))
-    return head, looks
-
-
-def _with_the_last_word(verdict: Verdict, finding: Finding) -> Verdict:
-    """The contract knows obstacles the screen does not ask for; the keeper's own doubts about prices stand."""
-    if verdict.kind in (Kind.WITHIN, Kind.BREACHED):
-        return replace(verdict, kind=finding.kind, why=finding.why)
-    return verdict
+    return head, [look for positions in watched(settings, node) for look in positions.look(head)]
 
 
 def explain(settings: Settings, owner: str, block: int | None) -> Page | None:

@@ -46,7 +46,6 @@ from keeper.devnet.world import BLOCK_SECONDS, World
 from keeper.domain.errors import Blind, Misconfigured
 from keeper.domain.loans import Band, Limits, Loan, LoanRule
 from keeper.domain.units import BASE, BPS, NO_DEBT, NOBODY, WAD, Address
-from keeper.domain.units import health_text as exact_health_text
 from keeper.journal.journal import Page, Reader
 from keeper.protocols.aave_v3 import GET_USER_ACCOUNT_DATA
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
@@ -565,7 +564,7 @@ def _acts(deeds: list[_Deed], journal: Reader, owner: Address) -> tuple[Act, ...
     acts = []
     for deed in deeds:
         intent = intents[deed.tx]
-        fee = deed.sold / _ETHER * deed.usd * intent.plan.fee / 10**6
+        fee = deed.sold / _ETHER * deed.usd * intent.plan.move("sell").fee / 10**6
         acts.append(
             Act(
                 block=deed.block,
@@ -596,7 +595,7 @@ def _reasons(play: _Play, journal: Reader) -> tuple[Reason, ...]:
                     block=block,
                     time=told.block.timestamp,
                     verdict=verdict.kind.name.lower(),
-                    health=exact_health_text(verdict.health),
+                    health=verdict.measure.text or "unknown",
                     why=verdict.why,
                     done=_done(told, verdict.key.id),
                 )
@@ -607,7 +606,7 @@ def _reasons(play: _Play, journal: Reader) -> tuple[Reason, ...]:
 def _done(told: Page, rule: int) -> str:
     for flight in told.flights:
         if flight.intent.plan.key.id == rule:
-            plan, sold = flight.intent.plan, flight.intent.rehearsal.sold
-            planned = f"repay {plan.repay / _DOLLAR:,.2f} USDC by selling {sold / _ETHER:,.4f} ETH"
+            repay, sell = (flight.intent.rehearsal.move(verb).amount for verb in ("repay", "sell"))
+            planned = f"repay {repay / _DOLLAR:,.2f} USDC by selling {sell / _ETHER:,.4f} ETH"
             return f"{planned}; {flight.state}: {flight.why}"
     return ""

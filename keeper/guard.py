@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Flight
-from keeper.domain.loans import LoanRule
 from keeper.domain.units import GWEI, NOBODY, Address
 
 
 def why_not(
-    rule: LoanRule, block: Block, keeper: Address, action_fee_wei: int, waiting: Flight | None
+    named: Address, block: Block, keeper: Address, action_fee_wei: int, waiting: Flight | None
 ) -> str | None:
-    """The first reason not to act on a breached rule now, or None; `waiting` is a flight `block` does not show yet."""
-    if rule.limits.keeper not in (NOBODY, keeper):
-        return f"rule: another keeper is named, {rule.limits.keeper}"
+    """The first reason not to act now on a breached rule that names this keeper, or None.
+
+    `waiting` is a flight that `block` does not show yet.
+    """
+    if named not in (NOBODY, keeper):
+        return f"rule: another keeper is named, {named}"
     if waiting is not None:
         return f"sender: nonce {waiting.nonce}, decided in block {waiting.intent.decided_block}, is still under way"
     if block.base_fee > action_fee_wei:

@@ -60,8 +60,9 @@ class Chain(_Strict):
 
 
 class Watch(_Strict):
-    """One thresholds contract and the owners whose rules this keeper holds."""
+    """One thresholds contract, the kind of position it is about, and the owners whose rules this keeper holds."""
 
+    kind: str = "loans"
     thresholds: AddressText
     owners: Annotated[tuple[AddressText, ...], AfterValidator(_without_doubles)] = Field(min_length=1)
 

@@ -13,14 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keeper.app import Look
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Flight
-from keeper.domain.loans import LoanRule
-from keeper.domain.plans import Intent
-from keeper.domain.units import BPS, GWEI, health_text
+from keeper.domain.plans import Intent, Move
+from keeper.domain.units import GWEI
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal.journal import Page
+from keeper.positions.port import Look
 from keeper.turn import Turn
 
 _COLOURS = {Kind.WITHIN: "green", Kind.BREACHED: "bold red", Kind.BARRED: "yellow", Kind.BLIND: "magenta"}
@@ -37,27 +36,26 @@ def print_json(content: Any) -> None:
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict; health as decimal text, because a float would round what a threshold decides."""
+    """A verdict; its measure as decimal text, because a float would round what a threshold decides."""
     return {
         "thresholds": verdict.key.thresholds,
         "owner": verdict.key.owner,
         "rule": verdict.key.id,
         "verdict": verdict.kind.name.lower(),
         "why": verdict.why,
-        "health": health_text(verdict.health),
+        verdict.measure.name: verdict.measure.text,
     }
 
 
 def intent_json(intent: Intent) -> dict[str, Any]:
-    """A rehearsed plan; amounts as text in the assets' own units."""
+    """A rehearsed plan."""
     return {
         "intent": intent.id,
         "owner": intent.plan.key.owner,
         "rule": intent.plan.key.id,
-        "repay": str(intent.plan.repay),
-        "sell": str(intent.rehearsal.sold),
-        "fee": intent.plan.fee,
-        "health_after": health_text(intent.rehearsal.health),
+        "action": intent.plan.action,
+        "moves": [_move_json(move) for move in intent.rehearsal.moves],
+        f"{intent.rehearsal.after.name}_after": intent.rehearsal.after.text,
         "gas_limit": intent.gas_limit,
         "deadline": intent.deadline,
         "decided_block": intent.decided_block,
@@ -106,10 +104,8 @@ def look_json(block: Block, looks: Sequence[Look]) -> dict[str, Any]:
         "positions": [
             {
                 **verdict_json(look.verdict),
-                **_band_json(look.rule),
-                "repay": str(look.finding.repay),
-                "sell": str(look.finding.sell),
-                "pool_fee": look.finding.fee,
+                **look.rule,
+                "moves": [_move_json(move) for move in look.moves],
             }
             for look in looks
         ],
@@ -135,16 +131,14 @@ def print_looks(console: Console, block: Block, looks: Sequence[Look]) -> None:
         console.print(Text(f"block {block.number}: none of the watched owners has written a rule yet"))
         return
     table = Table(title=f"block {block.number}", title_justify="left")
-    for column in ("owner", "rule", "health", "floor", "target", "verdict", "why"):
+    for column in ("owner", "rule", "measure", "band", "verdict", "why"):
         table.add_column(column, overflow="fold")
     for look in looks:
-        band = look.rule.band if look.rule else None
         table.add_row(
             Text(_short(look.verdict.key.owner)),
             str(look.verdict.key.id),
-            health_text(look.verdict.health),
-            _bps_text(band.floor_bps) if band else "",
-            _bps_text(band.target_bps) if band else "",
+            Text(str(look.verdict.measure)),
+            Text(look.band),
             _kind(look.verdict.kind),
             Text(look.verdict.why),
         )
@@ -187,15 +181,15 @@ def print_turn(console: Console, turn: Turn, dry_run: bool) -> None:
         if verdict.kind is not Kind.WITHIN:
             line = Text(f"  {_short(verdict.key.owner)} rule {verdict.key.id} ")
             line.append_text(_kind(verdict.kind))
-            line.append(f" at health {health_text(verdict.health)}: {verdict.why}")
+            line.append(f" at {verdict.measure}: {verdict.why}")
             _line(console, line)
     for intent in turn.intents:
-        verb = "would repay" if dry_run else "repaying"
+        key, verb = intent.plan.key, "would " if dry_run else ""
+        rehearsed = intent.rehearsal
         _line(
             console,
             Text(
-                f"  {_short(intent.plan.key.owner)} rule {intent.plan.key.id}: {verb} {intent.plan.repay} by selling "
-                f"{intent.rehearsal.sold}, health to {health_text(intent.rehearsal.health)}"
+                f"  {_short(key.owner)} rule {key.id}: {verb}{_moves_text(rehearsed.moves)}, to {rehearsed.after}"
             ),
         )
 
@@ -213,7 +207,7 @@ def print_page(console: Console, asked: int | None, page: Page) -> None:
     for verdict in page.verdicts:
         line = Text(f"  rule {verdict.key.id} ")
         line.append_text(_kind(verdict.kind))
-        line.append(f" at health {health_text(verdict.health)}: {verdict.why}")
+        line.append(f" at {verdict.measure}: {verdict.why}")
         _line(console, line)
     for title, flights in (("decided here", page.flights), ("under way", page.open)):
         for flight in flights:
@@ -228,39 +222,33 @@ def _line(console: Console, text: Text) -> None:
 
 
 def _flight_text(flight: Flight) -> str:
-    plan = flight.intent.plan
-    sold = flight.intent.rehearsal.sold
-    text = f"repay {plan.repay} by selling {sold}, nonce {flight.nonce}; {flight.state}: {flight.why}"
+    moves = _moves_text(flight.intent.rehearsal.moves)
+    text = f"{moves}, nonce {flight.nonce}; {flight.state}: {flight.why}"
     if flight.receipt:
         price = flight.receipt.gas_price / GWEI
         text += f" ({flight.receipt.hash}, {flight.receipt.gas_used} gas at {price:.2f} gwei)"
     return text
 
 
-def _band_json(rule: LoanRule | None) -> dict[str, Any]:
-    if rule is None:
-        return {}
-    band, limits = rule.band, rule.limits
+def _move_json(move: Move) -> dict[str, Any]:
+    """Amounts in the asset's own units, as text."""
+    asset = move.asset
     return {
-        "collateral": rule.collateral,
-        "debt": rule.debt,
-        "floor": _bps_text(band.floor_bps),
-        "target": _bps_text(band.target_bps),
-        "ceiling": _bps_text(band.ceiling_bps),
-        "slippage_bps": limits.slippage_bps,
-        "cooldown": limits.cooldown,
-        "max_step": str(limits.max_step),
-        "expiry": limits.expiry,
-        "keeper": limits.keeper,
+        "verb": move.verb,
+        "asset": asset.address,
+        "symbol": asset.symbol,
+        "decimals": asset.decimals,
+        "amount": str(move.amount),
+        "pool_fee": move.fee,
     }
+
+
+def _moves_text(moves: Sequence[Move]) -> str:
+    return ", ".join(move.text for move in moves)
 
 
 def _kind(kind: Kind) -> Text:
     return Text(kind.name.lower(), style=_COLOURS[kind])
-
-
-def _bps_text(bps: int) -> str:
-    return f"{bps // BPS}.{bps % BPS:04d}"
 
 
 def _short(address: str) -> str:

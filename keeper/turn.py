@@ -1,10 +1,11 @@
 """One turn, on one page: what the keeper does when a block has come.
 
-    head ─▶ follow ─▶ observe ─▶ judge ─▶ guard ─▶ consult ─▶ size ─▶ rehearse ─▶ intent ─▶ send ─▶ settle
-            receipts  Snapshot   Verdicts  why not   Finding    Step    Rehearsal   durable            journal
+    head ─▶ follow ─▶ observe and judge ─▶ guard ─▶ draft ─▶ rehearse ─▶ intent ─▶ send ─▶ settle
+            receipts  Verdicts, breaches   why not   Plan     Rehearsal   durable            journal
 
 Every read is pinned to the block's hash. What goes wrong with one position is that position's verdict, what goes wrong
-with one contract is the turn's trouble, and the others are still attended.
+with one contract is the turn's trouble, and the others are still attended. What a position is, and what is done about
+it, each kind says for itself behind `keeper/positions/port.py`.
 """
 
 from __future__ import annotations
@@ -13,34 +14,27 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from keeper.chain.loans import Loans
 from keeper.chain.node import Node
 from keeper.chain.rehearse import rehearse
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Refused, Unsafe
 from keeper.domain.flights import Change, State
-from keeper.domain.loans import Loan, LoanMarket, LoanRule, RuleKey, Sight, Snapshot
-from keeper.domain.plans import Intent, Plan
-from keeper.domain.units import BPS, WAD, Address, mul_div_up
+from keeper.domain.plans import Intent, Rehearsal
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import Address, mul_div_up
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.guard import why_not
 from keeper.journal.journal import Journal
-from keeper.judge.freshness import blind_when_stale
-from keeper.judge.loan_health import LOW, REASONS, judge
-from keeper.protocols.loan_thresholds import rebalance_call
+from keeper.positions.port import Breach, Positions
 from keeper.send.sender import Sender
-from keeper.size.deleverage import Step, deleverage, health_after_down, ratio_up, repay_at_up
 
-_OFFERS = 8
 _BLOCKS_BETWEEN_PRUNINGS = 1_000
 _FAIR_BLOCKS = 7_200
-# `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
-_QUOTED = "pool: "
 
 
 @dataclass(frozen=True, slots=True)
 class TurnLimits:
-    """The operator's own: wei per gas, seconds, basis points, and percent of the rehearsed gas.
+    """The operator's own: wei per gas, seconds, and percent of the rehearsed gas.
 
     `most_gas` bounds one action's gas, `actions_per_owner` how often an owner is acted for within a day of Ethereum's
     blocks; `keep_blocks` is how long quiet turns are remembered; `estimates_gas` asks the node for the gas of a call
@@ -48,8 +42,6 @@ class TurnLimits:
     """
 
     action_fee_wei: int
-    max_price_age: int
-    drift_bps: int
     deadline_seconds: int
     gas_percent: int
     most_gas: int
@@ -77,7 +69,7 @@ class Keeper:
     """The ports a turn works through; without a `sender` it does everything but sign."""
 
     node: Node
-    watched: tuple[Loans, ...]
+    watched: tuple[Positions, ...]
     journal: Journal | None
     sender: Sender | None
     limits: TurnLimits
@@ -86,33 +78,30 @@ class Keeper:
         """Follow what was sent, judge every watched rule at `block`, act on the breached ones, write it all down."""
         changes = self.sender.follow(block) if self.sender else ()
         verdicts: dict[RuleKey, Verdict] = {}
-        breached: list[tuple[Loans, Sight]] = []
+        breaches: list[Breach] = []
         trouble: list[str] = []
-        for loans in self.watched:
+        for positions in self.watched:
             try:
-                snapshot = loans.observe(block)
+                seen = positions.observe(block)
             except Blind as error:
                 trouble.append(str(error))
                 continue
-            for sight in snapshot.sights:
-                verdict = verdict_on(sight, snapshot, self.limits.max_price_age)
-                verdicts[sight.key] = verdict
-                if verdict.kind is Kind.BREACHED:
-                    breached.append((loans, sight))
-            verdicts |= {key: _beyond(key) for key in loans.unattended}
+            verdicts |= {verdict.key: verdict for verdict in seen.verdicts}
+            breaches += seen.breaches
 
         intents: list[Intent] = []
-        recent = self.journal.recent(block.number - _FAIR_BLOCKS) if self.journal and breached else {}
-        for loans, sight in _fairly(breached, recent):
+        recent = self.journal.recent(block.number - _FAIR_BLOCKS) if self.journal and breaches else {}
+        for breach in _fairly(breaches, recent):
+            key = breach.verdict.key
             try:
-                self._guard(sight, block, recent.get(sight.key.owner, (0, 0))[0])
-                intent = self._decide(loans, sight, block)
+                self._guard(breach, block, recent.get(key.owner, (0, 0))[0])
+                intent = self._decide(breach, block)
                 if self.sender:
                     self._send(intent, block)
                 intents.append(intent)
             except Refused as error:
                 kind = Kind.BLIND if isinstance(error, Blind) else Kind.BARRED
-                verdicts[sight.key] = replace(verdicts[sight.key], kind=kind, why=str(error))
+                verdicts[key] = replace(verdicts[key], kind=kind, why=str(error))
         if self.journal:
             note = "; ".join(trouble if self.sender else ["dry run: nothing is signed", *trouble])
             self.journal.write_turn(block, tuple(verdicts.values()), note)
@@ -131,112 +120,47 @@ class Keeper:
         if flight.state is State.ABANDONED:
             raise Unsafe(flight.why)
 
-    def _guard(self, sight: Sight, block: Block, acted: int) -> None:
+    def _guard(self, breach: Breach, block: Block, acted: int) -> None:
         """`Unsafe` with the first reason of the operator's own why nothing is sent for this rule now."""
-        assert sight.rule is not None
-        keeper = self.sender.address if self.sender else sight.rule.limits.keeper
         waiting = self.sender.waiting(block) if self.sender else None
-        reason = why_not(sight.rule, block, keeper, self.limits.action_fee_wei, waiting)
+        reason = why_not(breach.keeper, block, self._actor(breach), self.limits.action_fee_wei, waiting)
         if reason is None and acted >= self.limits.actions_per_owner:
             reason = f"operator: {acted} actions for this owner in {_FAIR_BLOCKS} blocks, which is the limit"
         if reason is not None:
             raise Unsafe(reason)
 
-    def _decide(self, loans: Loans, sight: Sight, block: Block) -> Intent:
+    def _decide(self, breach: Breach, block: Block) -> Intent:
         """A rehearsed intent for a breached rule; `Refused`, with the reason, when nothing is to be sent."""
-        rule, loan = sight.rule, sight.loan
-        assert rule is not None
-        assert loan is not None
-        finding, market = loans.consult(sight.key, rule, block)
-        if finding.kind is Kind.BLIND:
-            raise Blind(finding.why)
-        if finding.kind is not Kind.BREACHED and not finding.why.startswith(_QUOTED):
-            raise Unsafe(finding.why)
-        if market is None:
-            raise Blind("chain: the loan's market cannot be read")
-
-        step = _sized(loans, rule, loan, market, block)
-        plan = Plan(sight.key, step.repay, step.sell, step.fee, health_after_down(step, loan, market))
         deadline = block.timestamp + self.limits.deadline_seconds
-        max_sell = mul_div_up(plan.sell, BPS + self.limits.drift_bps, BPS)
-        call = rebalance_call(sight.key, plan.repay, max_sell, plan.fee, deadline)
-        keeper = self.sender.address if self.sender else rule.limits.keeper
-        rehearsal = rehearse(self.node, call, keeper, block.hash, estimate=self.limits.estimates_gas)
-        if rehearsal.gas > self.limits.most_gas:
-            raise Unsafe(
-                f"gas: the action would use {rehearsal.gas}, above the limit of {self.limits.most_gas}"
-            )
+        draft = breach.draft(deadline)
+        gas, returned = rehearse(
+            self.node, draft.call, self._actor(breach), block.hash, estimate=self.limits.estimates_gas
+        )
+        if gas > self.limits.most_gas:
+            raise Unsafe(f"gas: the action would use {gas}, above the limit of {self.limits.most_gas}")
+        moves, after = draft.outcome(returned)
         return Intent(
             id=secrets.token_hex(16),
-            plan=plan,
-            call=call,
-            rehearsal=rehearsal,
-            gas_limit=mul_div_up(rehearsal.gas, self.limits.gas_percent, 100),
+            plan=draft.plan,
+            call=draft.call,
+            rehearsal=Rehearsal(moves, after, gas),
+            gas_limit=mul_div_up(gas, self.limits.gas_percent, 100),
             decided_block=block.number,
             decided_hash=block.hash,
             deadline=deadline,
-            why=REASONS[LOW][1],
+            why=breach.verdict.why,
         )
 
+    def _actor(self, breach: Breach) -> Address:
+        return self.sender.address if self.sender else breach.keeper
 
-def _fairly(
-    breached: Sequence[tuple[Loans, Sight]], recent: Mapping[Address, tuple[int, int]]
-) -> list[tuple[Loans, Sight]]:
-    """Nearest to liquidation first, but an owner acted for lately after those who were not.
+
+def _fairly(breaches: Sequence[Breach], recent: Mapping[Address, tuple[int, int]]) -> list[Breach]:
+    """Nearest to harm first, but an owner acted for lately after those who were not.
 
     Else one owner whose rule stays breached, by a tiny step or on purpose, would hold the only nonce for ever.
     """
-
-    def place(seen: tuple[Loans, Sight]) -> tuple[int, int]:
-        _, sight = seen
-        return recent.get(sight.key.owner, (0, 0))[1], sight.loan.health if sight.loan else 0
-
-    return sorted(breached, key=place)
-
-
-def _beyond(key: RuleKey) -> Verdict:
-    return Verdict(
-        key, Kind.BARRED, f"rule: only the first {key.id} of an owner are held, not this or any after it", 0
+    return sorted(
+        breaches,
+        key=lambda breach: (recent.get(breach.verdict.key.owner, (0, 0))[1], breach.nearness),
     )
-
-
-def verdict_on(sight: Sight, snapshot: Snapshot, max_price_age: int) -> Verdict:
-    """The keeper's own verdict on one rule: its judgement, if the prices behind it are young enough to be believed."""
-    verdict = judge(sight, snapshot.block.timestamp)
-    return blind_when_stale(verdict, sight, snapshot.price_ages, max_price_age)
-
-
-def _sized(loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block) -> Step:
-    """The step in closed form if the pool itself asks the same, to a basis point; else the best that any pool offers.
-
-    The closed form knows only the liquidity in range, a pool's own answer counts every tick the swap would cross.
-    """
-    step = deleverage(rule, loan, market)
-    if step is not None:
-        cost = loans.swap_cost(rule, step.fee, step.repay, block)
-        if cost is None:
-            return step
-        asked, given = cost
-        if given == step.repay and abs(asked - step.sell) * BPS <= step.sell:
-            return replace(step, sell=asked)
-    offers = [_offer(pool.fee, loans, rule, loan, market, block) for pool in market.pools]
-    best = min((offer for offer in offers if offer), key=lambda offer: (offer.ratio, offer.fee), default=None)
-    if best is None:
-        raise Unsafe("pool: none of the pair can carry the repayment")
-    return best
-
-
-def _offer(
-    fee: int, loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block
-) -> Step | None:
-    """The step one pool offers by its own answers, each size corrected by what the last one would have cost."""
-    ratio = WAD
-    for _ in range(_OFFERS):
-        repay = repay_at_up(ratio, rule, loan, market)
-        cost = None if repay is None else loans.swap_cost(rule, fee, repay, block)
-        if repay is None or cost is None or cost[1] < repay:
-            return None
-        last, ratio = ratio, ratio_up(repay, cost[0], market)
-        if abs(ratio - last) * BPS <= last:
-            return Step(fee, repay, cost[0], ratio)
-    return None

@@ -19,7 +19,8 @@ from ape.cli import ConnectedProviderCommand, account_option
 from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.units import BPS, NOBODY, Address, health_text
 from keeper.domain.verdicts import Kind
-from keeper.protocols.aave_v3 import GET_RESERVE_DATA, SYMBOL, Reserve, read_reserve
+from keeper.protocols.aave_v3 import GET_RESERVE_DATA, Reserve, read_reserve
+from keeper.protocols.erc20 import SYMBOL
 from keeper.protocols.loan_thresholds import rule_fields
 from scripts._thresholds import (
     ADDRESS,

@@ -80,7 +80,7 @@ class Running:
         with self.errors.open("a") as err, self.turns.open("a") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, env=environment(**changes))
 
-    def wait_until(self, done: Any, seconds: float = 20.0) -> None:
+    def wait_until(self, done: Any, seconds: float = 60.0) -> None:
         """Poll until `done()` is true, or fail with what the keeper said."""
         give_up_at = time.monotonic() + seconds
         while not done():

@@ -6,16 +6,11 @@ import pytest
 
 from keeper.domain.blocks import Block
 from keeper.domain.flights import State
-from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.units import GWEI, NOBODY, Address
 from keeper.guard import why_not
 from tests.send.flights_given import KEEPER, STRANGER, flight
 
 LIMIT = 300 * GWEI
-
-
-def a_rule(keeper: Address = NOBODY) -> LoanRule:
-    return LoanRule(KEEPER, STRANGER, Band(14_000, 17_000, 25_000), Limits(100, 60, 1, 2**40 - 1, keeper))
 
 
 def a_block(base_fee: int = 20 * GWEI) -> Block:
@@ -24,34 +19,31 @@ def a_block(base_fee: int = 20 * GWEI) -> Block:
 
 @pytest.mark.parametrize("named", [NOBODY, KEEPER])
 def test_why_not__a_rule_open_to_this_keeper__gives_no_reason(named: Address) -> None:
-    assert why_not(a_rule(named), a_block(), KEEPER, LIMIT, None) is None
+    assert why_not(named, a_block(), KEEPER, LIMIT, None) is None
 
 
 def test_why_not__a_rule_that_names_another__says_whom() -> None:
-    assert (
-        why_not(a_rule(STRANGER), a_block(), KEEPER, LIMIT, None)
-        == f"rule: another keeper is named, {STRANGER}"
-    )
+    assert why_not(STRANGER, a_block(), KEEPER, LIMIT, None) == f"rule: another keeper is named, {STRANGER}"
 
 
 @pytest.mark.parametrize("state", [State.NONCE_BOUND, State.SIGNED, State.BROADCAST, State.INCLUDED])
 def test_why_not__a_flight_under_way__says_its_nonce_and_block(state: State) -> None:
     waiting = flight(state)
     assert (
-        why_not(a_rule(), a_block(), KEEPER, LIMIT, waiting)
+        why_not(NOBODY, a_block(), KEEPER, LIMIT, waiting)
         == "sender: nonce 7, decided in block 0, is still under way"
     )
 
 
 def test_why_not__a_base_fee_on_the_limit__is_paid_and_one_wei_above_it_is_not() -> None:
-    assert why_not(a_rule(), a_block(LIMIT), KEEPER, LIMIT, None) is None
-    assert why_not(a_rule(), a_block(LIMIT + GWEI), KEEPER, LIMIT, None) == (
+    assert why_not(NOBODY, a_block(LIMIT), KEEPER, LIMIT, None) is None
+    assert why_not(NOBODY, a_block(LIMIT + GWEI), KEEPER, LIMIT, None) == (
         "fees: the base fee of 301.0 gwei is above the limit of 300"
     )
-    assert why_not(a_rule(), a_block(LIMIT + 1), KEEPER, LIMIT, None) is not None
+    assert why_not(NOBODY, a_block(LIMIT + 1), KEEPER, LIMIT, None) is not None
 
 
 def test_why_not__several_reasons__gives_the_one_that_lasts_longest() -> None:
     everything = (a_block(LIMIT + GWEI), KEEPER, LIMIT, flight())
-    assert str(why_not(a_rule(STRANGER), *everything)).startswith("rule: ")
-    assert str(why_not(a_rule(), *everything)).startswith("sender: ")
+    assert str(why_not(STRANGER, *everything)).startswith("rule: ")
+    assert str(why_not(NOBODY, *everything)).startswith("sender: ")

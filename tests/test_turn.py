@@ -14,10 +14,13 @@ from keeper.chain.loans import MOST_RULES, Loans
 from keeper.devnet.actors import move_pool_to
 from keeper.devnet.founding import deploy_thresholds
 from keeper.devnet.world import World
+from keeper.domain.errors import Misconfigured
 from keeper.domain.flights import State
-from keeper.domain.loans import RuleKey
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import HEALTH_WAD_PER_BPS, Address
 from keeper.domain.verdicts import Kind, Verdict
+from keeper.positions.loans import LoanPositions
+from keeper.positions.port import Doubts
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
 from keeper.settings import Settings, read_settings
 from keeper.turn import Keeper, Turn
@@ -46,8 +49,11 @@ def settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 def keeper(settings: Settings) -> Iterator[OpenKeeper]:
     with ExitStack() as opened:
 
-        def open_it(dry_run: bool = False, **limits: int) -> Keeper:
-            kept = opened.enter_context(open_keeper(settings, dry_run))
+        def open_it(dry_run: bool = False, max_price_age: int = 90_000, **limits: int) -> Keeper:
+            believed = settings.limits.model_copy(update={"max_price_age_seconds": max_price_age})
+            kept = opened.enter_context(
+                open_keeper(settings.model_copy(update={"limits": believed}), dry_run)
+            )
             return replace(kept, limits=replace(kept.limits, **limits))
 
         yield open_it
@@ -229,7 +235,9 @@ def test_a_pool_whose_next_range_is_thin__is_sized_by_what_it_really_asks(
     world.automine(False)
     turn = take_turn(keeper())
     (intent,) = turn.intents
-    assert abs(intent.rehearsal.health - 17_000 * HEALTH_WAD_PER_BPS) * 1_000 < intent.rehearsal.health
+    after = intent.rehearsal.after.value
+    assert after is not None
+    assert abs(after - 17_000 * HEALTH_WAD_PER_BPS) * 1_000 < after
 
 
 def test_a_pool_too_thin_where_it_stands__is_quoted_through_to_the_deep_range_beyond(
@@ -247,7 +255,9 @@ def test_a_pool_too_thin_where_it_stands__is_quoted_through_to_the_deep_range_be
 
     world.automine(False)
     (intent,) = take_turn(keeper()).intents
-    assert abs(intent.rehearsal.health - 17_000 * HEALTH_WAD_PER_BPS) * 1_000 < intent.rehearsal.health
+    after = intent.rehearsal.after.value
+    assert after is not None
+    assert abs(after - 17_000 * HEALTH_WAD_PER_BPS) * 1_000 < after
 
 
 def test_a_contract_that_cannot_be_read__is_the_turn_s_trouble__and_the_others_are_attended(
@@ -259,7 +269,7 @@ def test_a_contract_that_cannot_be_read__is_the_turn_s_trouble__and_the_others_a
     world.automine(False)
     kept = keeper()
     doomed = deploy_thresholds(world).thresholds
-    gone = Loans(world.node, doomed, [owner])
+    gone = LoanPositions(world.node, doomed, [owner], Doubts(90_000, 30))
     world.node.ask("anvil_setCode", doomed, "0x")
     kept = replace(kept, watched=(gone, *kept.watched))
 
@@ -341,3 +351,12 @@ def test_a_feed_that_talks_nonsense__blinds_its_own_rules_alone(
     turn = take_turn(keeper())
     assert [intent.plan.key.owner for intent in turn.intents] == [owner]
     assert verdict_of(turn, twin).kind is Kind.BLIND
+
+
+def test_a_kind_of_position__that_there_is_not__is_refused_by_name(settings: Settings) -> None:
+    odd = settings.watch[0].model_copy(update={"kind": "bonds"})
+    with (
+        pytest.raises(Misconfigured, match=r"there is no kind 'bonds', only loans"),
+        open_keeper(settings.model_copy(update={"watch": (odd,)}), dry_run=True),
+    ):
+        pass

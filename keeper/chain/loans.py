@@ -14,10 +14,11 @@ from keeper.chain.node import Node
 from keeper.chain.reads import ask_together
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Misconfigured, NodeRefused
-from keeper.domain.loans import LoanMarket, LoanRule, PoolState, RuleKey, Sight, Snapshot
+from keeper.domain.loans import LoanMarket, LoanRule, PoolState, Sight, Snapshot
 from keeper.domain.plans import Call
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import NOBODY, Address
-from keeper.protocols import aave_v3, lenses, loan_thresholds, uniswap_v3
+from keeper.protocols import aave_v3, erc20, lenses, loan_thresholds, uniswap_v3
 from keeper.protocols.methods import address
 
 MOST_RULES: Final = 32
@@ -139,7 +140,7 @@ class Loans:
                 Call(self.aave, aave_v3.GET_RESERVE_DATA.call(rule.collateral)),
                 Call(self._oracle, aave_v3.GET_ASSET_PRICE.call(rule.collateral)),
                 Call(self._oracle, aave_v3.GET_ASSET_PRICE.call(rule.debt)),
-                Call(pair.variable_debt, aave_v3.BALANCE_OF.call(key.owner)),
+                Call(pair.variable_debt, erc20.BALANCE_OF.call(key.owner)),
                 *pools,
             ],
             block.hash,
@@ -287,7 +288,7 @@ def _market(pair: _Pair, rule: LoanRule, answers: Sequence[bytes | None]) -> Loa
         collateral_unit=pair.collateral_unit,
         debt_unit=pair.debt_unit,
         collateral_threshold_bps=aave_v3.read_reserve(_answered(reserve, "getReserveData")).threshold_bps,
-        repayable=loan_thresholds.repayable_down(aave_v3.BALANCE_OF.read(_answered(owed, "balanceOf"))[0]),
+        repayable=loan_thresholds.repayable_down(erc20.BALANCE_OF.read(_answered(owed, "balanceOf"))[0]),
         pools=tuple(_pool_states(rule, pools)),
     )
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from keeper.chain.node import Node, bytes_of, number_of
 from keeper.domain.errors import NodeRefused, Unsafe
-from keeper.domain.plans import Call, Rehearsal
+from keeper.domain.plans import Call
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols.lenses import LENS, attempt_call, lent, read_attempt
-from keeper.protocols.loan_thresholds import REBALANCE
 from keeper.protocols.methods import revert_reason
 
 _TRANSACTION_GAS = 21_000
@@ -15,10 +14,12 @@ _ZERO_BYTE_GAS = 4
 _BYTE_GAS = 16
 
 
-def rehearse(node: Node, call: Call, sender: Address, at: str, *, estimate: bool = False) -> Rehearsal:
-    """What the call does when `sender` makes it on the state of the block whose hash is `at`; `Unsafe` when it reverts.
+def rehearse(
+    node: Node, call: Call, sender: Address, at: str, *, estimate: bool = False
+) -> tuple[int, bytes]:
+    """The gas `sender` uses by the call on the state of block hash `at`, and what it returns; `Unsafe` on a revert.
 
-    Its gas is measured in the same run, refunds not taken off. With `estimate` the node is asked for it instead, which
+    The gas is measured in the same run, refunds not taken off. With `estimate` the node is asked for it instead, which
     takes some ten times as long: for chains that charge more than the execution, and nodes that lend no code.
     """
     if estimate:
@@ -35,10 +36,10 @@ def rehearse(node: Node, call: Call, sender: Address, at: str, *, estimate: bool
     done, gas, returned = read_attempt(answer)
     if not done:
         raise Unsafe(f"rehearsal: {revert_reason(returned)}")
-    return _rehearsal(returned, gas + _intrinsic_gas(call.data))
+    return gas + _intrinsic_gas(call.data), returned
 
 
-def _estimated(node: Node, call: Call, sender: Address, at: str) -> Rehearsal:
+def _estimated(node: Node, call: Call, sender: Address, at: str) -> tuple[int, bytes]:
     """Assumes: `at` is the head, since nodes estimate on the newest state."""
     message = {"from": sender, "to": call.to, "data": "0x" + call.data.hex()}
     returned, gas = node.ask_each(
@@ -49,12 +50,7 @@ def _estimated(node: Node, call: Call, sender: Address, at: str) -> Rehearsal:
             if answer.data or "revert" in answer.message:
                 raise Unsafe(f"rehearsal: {revert_reason(bytes_of(answer.data, 'eth_call'))}")
             raise answer
-    return _rehearsal(bytes_of(returned, "eth_call"), number_of(gas, "eth_estimateGas"))
-
-
-def _rehearsal(returned: bytes, gas: int) -> Rehearsal:
-    sold, health = REBALANCE.read(returned)
-    return Rehearsal(sold=sold, health=health, gas=gas)
+    return number_of(gas, "eth_estimateGas"), bytes_of(returned, "eth_call")
 
 
 def _intrinsic_gas(data: bytes) -> int:

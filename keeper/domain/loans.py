@@ -6,16 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keeper.domain.blocks import Block
-from keeper.domain.units import Address
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class RuleKey:
-    """Where a rule lives: the thresholds contract, its owner, and the owner's own number for it."""
-
-    thresholds: Address
-    owner: Address
-    id: int
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import NO_DEBT, Address
+from keeper.domain.verdicts import Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +53,11 @@ class Loan:
     debt_base: int
     threshold_bps: int
     health: int
+
+
+def health_measure(health_wad: int | None) -> Measure:
+    """A health factor as the measure of a loan; without debt it has no bound."""
+    return Measure("health", health_wad, 18, NO_DEBT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keeper.domain.loans import RuleKey
-from keeper.domain.units import Address
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import Address, decimal_text
+from keeper.domain.verdicts import Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A token as it names itself, which is text from a stranger."""
+
+    address: Address
+    symbol: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One thing an action does with an amount of an asset, in the asset's units; `fee` of the pool, in millionths."""
+
+    verb: str
+    asset: Asset
+    amount: int
+    fee: int = 0
+
+    @property
+    def text(self) -> str:
+        """For people, with every digit of the amount."""
+        return f"{self.verb} {decimal_text(self.amount, self.asset.decimals)} {self.asset.symbol}"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One deleverage: repay `repay` of the debt asset, selling about `sell` of the collateral in the pool of `fee`.
-
-    `health` is the health factor expected after it, in WAD; amounts in the assets' own units.
-    """
+    """One action of a rule: what is to be moved, and the measure expected after it."""
 
     key: RuleKey
-    repay: int
-    sell: int
-    fee: int
-    health: int
+    action: str
+    moves: tuple[Move, ...]
+    after: Measure
+
+    def move(self, verb: str) -> Move:
+        """The move of this verb; KeyError when there is none."""
+        return _move(self.moves, verb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +57,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What the exact calldata did at the decision block: collateral sold, health after (WAD), gas used."""
+    """What the exact calldata did at the decision block: what it moved, the measure it left, the gas it used."""
 
-    sold: int
-    health: int
+    moves: tuple[Move, ...]
+    after: Measure
     gas: int
+
+    def move(self, verb: str) -> Move:
+        """The move of this verb; KeyError when there is none."""
+        return _move(self.moves, verb)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +84,10 @@ class Intent:
     decided_hash: str
     deadline: int
     why: str
+
+
+def _move(moves: tuple[Move, ...], verb: str) -> Move:
+    for move in moves:
+        if move.verb == verb:
+            return move
+    raise KeyError(verb)

@@ -32,9 +32,21 @@ def mul_div_up(x: int, y: int, denominator: int) -> int:
     return -(-x * y // denominator)
 
 
+def decimal_text(value: int, decimals: int, shown: int | None = None) -> str:
+    """A number in units of 10 ** -`decimals` for people, rounded down to exactly `shown` of them.
+
+    Without `shown` every digit is there, thousands are set apart, and zeros at the end are not written.
+    """
+    if shown is None:
+        whole, rest = divmod(abs(value), 10**decimals)
+        digits = f"{rest:0{decimals}d}".rstrip("0") if decimals else ""
+        return "-" * (value < 0) + f"{whole:,}" + (f".{digits}" if digits else "")
+    shown = min(decimals, shown)
+    scaled = mul_div_down(value, 10**shown, 10**decimals)
+    whole, rest = divmod(abs(scaled), 10**shown)
+    return "-" * (scaled < 0) + str(whole) + (f".{rest:0{shown}d}" if shown else "")
+
+
 def health_text(health_wad: int) -> str:
     """A health factor for people: four decimals, rounded down; an account without debt is `∞`."""
-    if health_wad == NO_DEBT:
-        return "∞"
-    whole, rest = divmod(health_wad // HEALTH_WAD_PER_BPS, BPS)
-    return f"{whole}.{rest:04d}"
+    return "∞" if health_wad == NO_DEBT else decimal_text(health_wad, 18, 4)

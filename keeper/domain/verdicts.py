@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from keeper.domain.loans import RuleKey
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import decimal_text
 
 
 class Kind(IntEnum):
@@ -18,10 +19,33 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """What a kind of rule measures of a position, under its own name: `value` in units of 10 ** -`decimals`.
+
+    None is a measure that could not be taken, and a value equal to `endless` stands for no bound at all.
+    """
+
+    name: str
+    value: int | None
+    decimals: int
+    endless: int | None = None
+
+    @property
+    def text(self) -> str | None:
+        """For people: at most four decimals, rounded towards the lower; `∞` without bound; None where there is none."""
+        if self.value is None:
+            return None
+        return "∞" if self.value == self.endless else decimal_text(self.value, self.decimals, 4)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.text or 'unknown'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """A judgement and its reason, `room: sentence`; `health` in WAD, 0 when it could not be read."""
+    """A judgement and its reason, `room: sentence`."""
 
     key: RuleKey
     kind: Kind
     why: str
-    health: int
+    measure: Measure

@@ -9,10 +9,10 @@ from sqlalchemy import RowMapping
 
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Attempt, Fees, Flight, Log, Purpose, Receipt, State, Step
-from keeper.domain.loans import RuleKey
-from keeper.domain.plans import Call, Intent, Plan, Rehearsal
+from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
-from keeper.domain.verdicts import Kind, Verdict
+from keeper.domain.verdicts import Kind, Measure, Verdict
 
 
 def turn_row(block: Block, note: str) -> dict[str, Any]:
@@ -34,21 +34,25 @@ def block_of_turn(row: RowMapping) -> Block:
 
 def verdict_row(turn: int, verdict: Verdict) -> dict[str, Any]:
     """A verdict of the turn with this id."""
-    key = verdict.key
+    key, measure = verdict.key, verdict.measure
     return {
         "turn": turn,
         "owner": key.owner,
         "thresholds": key.thresholds,
         "rule": key.id,
         "kind": int(verdict.kind),
-        "health": verdict.health,
         "why": verdict.why,
+        "measure": measure.name,
+        "value": measure.value,
+        "decimals": measure.decimals,
+        "endless": measure.endless,
     }
 
 
 def verdict_of(row: RowMapping) -> Verdict:
     """The verdict in a row."""
-    return Verdict(_key(row), Kind(row["kind"]), row["why"], row["health"])
+    measure = Measure(row["measure"], row["value"], row["decimals"], row["endless"])
+    return Verdict(_key(row), Kind(row["kind"]), row["why"], measure)
 
 
 def intent_row(intent: Intent, chain_id: int, sender: Address, nonce: int, opened: int) -> dict[str, Any]:
@@ -64,14 +68,13 @@ def intent_row(intent: Intent, chain_id: int, sender: Address, nonce: int, opene
         "owner": plan.key.owner,
         "thresholds": plan.key.thresholds,
         "rule": plan.key.id,
-        "repay": plan.repay,
-        "sell": plan.sell,
-        "fee": plan.fee,
-        "health": plan.health,
+        "action": plan.action,
+        "moves": _moves_text(plan.moves),
+        "after": _measure_text(plan.after),
         "to": intent.call.to,
         "data": intent.call.data,
-        "rehearsed_sold": rehearsal.sold,
-        "rehearsed_health": rehearsal.health,
+        "rehearsed_moves": _moves_text(rehearsal.moves),
+        "rehearsed_after": _measure_text(rehearsal.after),
         "rehearsed_gas": rehearsal.gas,
         "gas_limit": intent.gas_limit,
         "decided_block": intent.decided_block,
@@ -85,9 +88,11 @@ def intent_of(row: RowMapping) -> Intent:
     """The intent in a row."""
     return Intent(
         id=row["id"],
-        plan=Plan(_key(row), row["repay"], row["sell"], row["fee"], row["health"]),
+        plan=Plan(_key(row), row["action"], _moves(row["moves"]), _measure(row["after"])),
         call=Call(Address(row["to"]), bytes(row["data"])),
-        rehearsal=Rehearsal(row["rehearsed_sold"], row["rehearsed_health"], row["rehearsed_gas"]),
+        rehearsal=Rehearsal(
+            _moves(row["rehearsed_moves"]), _measure(row["rehearsed_after"]), row["rehearsed_gas"]
+        ),
         gas_limit=row["gas_limit"],
         decided_block=row["decided_block"],
         decided_hash=row["decided_hash"],
@@ -169,3 +174,39 @@ def step_of(row: RowMapping) -> Step:
 
 def _key(row: RowMapping) -> RuleKey:
     return RuleKey(Address(row["thresholds"]), Address(row["owner"]), row["rule"])
+
+
+def _moves_text(moves: tuple[Move, ...]) -> str:
+    """Amounts as text, since JSON's readers take long numbers for floats."""
+    return orjson.dumps(
+        [
+            [
+                move.verb,
+                move.asset.address,
+                move.asset.symbol,
+                move.asset.decimals,
+                str(move.amount),
+                move.fee,
+            ]
+            for move in moves
+        ]
+    ).decode()
+
+
+def _moves(text: str) -> tuple[Move, ...]:
+    return tuple(
+        Move(verb, Asset(Address(address), symbol, decimals), int(amount), fee)
+        for verb, address, symbol, decimals, amount, fee in orjson.loads(text)
+    )
+
+
+def _measure_text(measure: Measure) -> str:
+    value, endless = (None if number is None else str(number) for number in (measure.value, measure.endless))
+    return orjson.dumps([measure.name, value, measure.decimals, endless]).decode()
+
+
+def _measure(text: str) -> Measure:
+    name, value, decimals, endless = orjson.loads(text)
+    return Measure(
+        name, None if value is None else int(value), decimals, None if endless is None else int(endless)
+    )

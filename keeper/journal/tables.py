@@ -2,7 +2,8 @@
 
 `turn` and `verdict` say what was seen and judged at a block; `intent`, `nonce` and `attempt` what was decided and
 signed; `outcome` is each flight's story, only ever added to, its last row being where the flight stands.
-A number that may exceed 64 bits is kept as decimal text.
+A number that may exceed 64 bits is kept as decimal text; moves and measures of an intent are JSON, for they are read
+only with it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 1
+VERSION = 2
 """Raised with every change to the tables; a journal of a higher one is refused."""
 
 
@@ -71,8 +72,11 @@ verdict = Table(
     Column("thresholds", String(42), primary_key=True),
     Column("rule", Wide, primary_key=True),
     Column("kind", SmallInteger, nullable=False),
-    Column("health", Wide, nullable=False),
     Column("why", Text, nullable=False),
+    Column("measure", String(32), nullable=False),
+    Column("value", Wide),
+    Column("decimals", SmallInteger, nullable=False),
+    Column("endless", Wide),
     sqlite_with_rowid=False,
 )
 
@@ -89,14 +93,13 @@ intent = Table(
     Column("owner", String(42), nullable=False),
     Column("thresholds", String(42), nullable=False),
     Column("rule", Wide, nullable=False),
-    Column("repay", Wide, nullable=False),
-    Column("sell", Wide, nullable=False),
-    Column("fee", Integer, nullable=False),
-    Column("health", Wide, nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("moves", Text, nullable=False),
+    Column("after", Text, nullable=False),
     Column("to", String(42), nullable=False),
     Column("data", LargeBinary, nullable=False),
-    Column("rehearsed_sold", Wide, nullable=False),
-    Column("rehearsed_health", Wide, nullable=False),
+    Column("rehearsed_moves", Text, nullable=False),
+    Column("rehearsed_after", Text, nullable=False),
     Column("rehearsed_gas", BigInteger, nullable=False),
     Column("gas_limit", BigInteger, nullable=False),
     Column("decided_block", BigInteger, nullable=False),

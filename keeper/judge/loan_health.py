@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from keeper.domain.loans import Sight
+from keeper.domain.loans import Sight, health_measure
 from keeper.domain.units import HEALTH_WAD_PER_BPS
 from keeper.domain.verdicts import Kind, Verdict
 
@@ -78,4 +78,4 @@ def judge(sight: Sight, now: int) -> Verdict:
         loan.health if loan else 0,
     )
     kind, why = REASONS[code]
-    return Verdict(sight.key, kind, why, loan.health if loan else 0)
+    return Verdict(sight.key, kind, why, health_measure(loan.health if loan else None))

@@ -22,9 +22,7 @@ GET_USER_ACCOUNT_DATA: Final = Method("getUserAccountData", ("address",), ("uint
 GET_RESERVE_DATA: Final = Method("getReserveData", ("address",), (_RESERVE,))
 GET_ASSET_PRICE: Final = Method("getAssetPrice", ("address",), ("uint256",))
 GET_SOURCE: Final = Method("getSourceOfAsset", ("address",), ("address",))
-BALANCE_OF: Final = Method("balanceOf", ("address",), ("uint256",))
 LATEST_ROUND: Final = Method("latestRoundData", (), ("uint80", "int256", "uint256", "uint256", "uint80"))
-SYMBOL: Final = Method("symbol", (), ("string",))
 
 
 @dataclass(frozen=True, slots=True)

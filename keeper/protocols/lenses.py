@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from keeper.contracts import load
 from keeper.domain.errors import Blind
-from keeper.domain.loans import Loan, LoanRule, RuleKey, Sight
+from keeper.domain.loans import Loan, LoanRule, Sight
 from keeper.domain.plans import Call
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
 from keeper.protocols.loan_thresholds import unpack_rule
 from keeper.protocols.methods import Method

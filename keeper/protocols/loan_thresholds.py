@@ -12,8 +12,9 @@ from typing import Final
 from eth_utils.crypto import keccak
 
 from keeper.domain.errors import Blind
-from keeper.domain.loans import Band, Limits, LoanRule, RuleKey
+from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.plans import Call
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
 from keeper.domain.verdicts import Kind
 from keeper.protocols.methods import Method, address

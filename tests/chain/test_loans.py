@@ -12,7 +12,7 @@ from keeper.devnet.transactions import in_one_block
 from keeper.devnet.uniswap_v3 import add_liquidity
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured, NodeRefused
-from keeper.domain.loans import RuleKey
+from keeper.domain.rules import RuleKey
 from tests.conftest import SetRule
 
 

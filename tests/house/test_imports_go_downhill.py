@@ -34,13 +34,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chain": {"domain", "protocols"},
     "send": {"domain", "chain", "journal"},
     "devnet": {"domain", "contracts", "protocols", "chain"},
-    "turn": {"domain", "protocols", "judge", "size", "guard", "journal", "chain", "send"},
+    "positions": {"domain", "protocols", "judge", "size", "chain"},
+    "turn": {"domain", "guard", "journal", "chain", "send", "positions"},
     "clock": {"domain"},
     "settings": {"domain", "protocols"},
 }
 # The composition root sees every room of a keeper, and none that only a devnet needs.
 MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report"}
-MAY_IMPORT["show"] = {"domain", "journal", "turn", "app"}
+MAY_IMPORT["show"] = {"domain", "journal", "positions", "turn", "app"}
 MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "report", "devnet"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 

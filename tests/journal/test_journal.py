@@ -20,13 +20,16 @@ import pytest
 from keeper.domain.blocks import Block
 from keeper.domain.errors import JournalBroken, Misconfigured, Unsafe
 from keeper.domain.flights import Attempt, Fees, Log, Purpose, Receipt, State, Step
-from keeper.domain.loans import RuleKey
-from keeper.domain.plans import Call, Intent, Plan, Rehearsal
+from keeper.domain.loans import health_measure
+from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import NO_DEBT, WAD, Address
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal.journal import Journal, Reader
 
 THRESHOLDS = Address("0x" + "Aa" * 20)
+WETH = Asset(Address("0x" + "0e" * 20), "WETH", 18)
+USDC = Asset(Address("0x" + "0c" * 20), "USDC", 6)
 OWNER = Address("0x" + "Bb" * 20)
 STRANGER = Address("0x" + "Cc" * 20)
 KEEPER = Address("0x" + "Dd" * 20)
@@ -47,9 +50,14 @@ def intent(name: str = "one", at: Block | None = None, owner: Address = OWNER) -
     at = at or block(10)
     return Intent(
         id=name,
-        plan=Plan(RuleKey(THRESHOLDS, owner, 0), repay=2**200, sell=3**120, fee=500, health=WAD * 3 // 2),
+        plan=Plan(
+            RuleKey(THRESHOLDS, owner, 0),
+            "deleverage",
+            (Move("repay", USDC, 2**200), Move("sell", WETH, 3**120, 500)),
+            health_measure(WAD * 3 // 2),
+        ),
         call=Call(THRESHOLDS, bytes(range(200))),
-        rehearsal=Rehearsal(sold=3**119, health=WAD * 3 // 2 - 1, gas=512_345),
+        rehearsal=Rehearsal((Move("sell", WETH, 3**119, 500),), health_measure(WAD * 3 // 2 - 1), 512_345),
         gas_limit=700_000,
         decided_block=at.number,
         decided_hash=at.hash,
@@ -163,10 +171,20 @@ def test_an_attempt__of_bytes_already_held__is_refused(journal: Journal) -> None
 
 def test_a_turn__written_twice__is_written_once(journal: Journal) -> None:
     verdicts = [
-        Verdict(RuleKey(THRESHOLDS, OWNER, 1), Kind.WITHIN, "judge: the loan owes nothing", NO_DEBT),
-        Verdict(RuleKey(THRESHOLDS, OWNER, 0), Kind.BLIND, "chain: the price is 3 h old", 0),
         Verdict(
-            RuleKey(THRESHOLDS, STRANGER, 0), Kind.BREACHED, "judge: 1.0900 is below 1.1500", WAD * 109 // 100
+            RuleKey(THRESHOLDS, OWNER, 1),
+            Kind.WITHIN,
+            "judge: the loan owes nothing",
+            health_measure(NO_DEBT),
+        ),
+        Verdict(
+            RuleKey(THRESHOLDS, OWNER, 0), Kind.BLIND, "chain: the price is 3 h old", health_measure(None)
+        ),
+        Verdict(
+            RuleKey(THRESHOLDS, STRANGER, 0),
+            Kind.BREACHED,
+            "judge: 1.0900 is below 1.1500",
+            health_measure(WAD * 109 // 100),
         ),
     ]
     assert journal.last_turn() is None
@@ -177,12 +195,12 @@ def test_a_turn__written_twice__is_written_once(journal: Journal) -> None:
     assert page is not None
     assert (page.block, page.note) == (block(10), "turn: 12 ms")
     assert page.verdicts == (verdicts[1], verdicts[0])
-    assert page.verdicts[1].health == NO_DEBT
+    assert page.verdicts[1].measure == health_measure(NO_DEBT)
 
 
 def test_a_turn__of_a_block_that_was_undone__is_kept_beside_its_successor(journal: Journal) -> None:
-    first = Verdict(RuleKey(THRESHOLDS, OWNER, 0), Kind.BREACHED, "judge: below", WAD)
-    second = Verdict(RuleKey(THRESHOLDS, OWNER, 0), Kind.WITHIN, "judge: within", WAD * 2)
+    first = Verdict(RuleKey(THRESHOLDS, OWNER, 0), Kind.BREACHED, "judge: below", health_measure(WAD))
+    second = Verdict(RuleKey(THRESHOLDS, OWNER, 0), Kind.WITHIN, "judge: within", health_measure(WAD * 2))
     journal.write_turn(block(10, salt=1), [first])
     journal.write_turn(block(10, salt=2), [second])
     page = journal.verdicts(OWNER, 10)
@@ -222,7 +240,7 @@ def test_a_page__around_a_flight__tells_what_was_decided_under_way_and_later(jou
 
 
 def test_pruning__spares_turns_in_which_something_was_decided(journal: Journal) -> None:
-    verdict = Verdict(RuleKey(THRESHOLDS, OWNER, 0), Kind.WITHIN, "judge: within", WAD)
+    verdict = Verdict(RuleKey(THRESHOLDS, OWNER, 0), Kind.WITHIN, "judge: within", health_measure(WAD))
     for number in (9, 10, 11):
         journal.write_turn(block(number), [verdict])
     journal.open_intent(intent("one", block(10)), CHAIN, KEEPER, 7)
@@ -310,7 +328,7 @@ def test_a_file_of_something_else__is_refused_and_left_alone(path: Path) -> None
     assert path.read_text().startswith("dear diary")
 
 
-@pytest.mark.parametrize(("version", "age"), [(2, "a newer"), (0, "an older")])
+@pytest.mark.parametrize(("version", "age"), [(3, "a newer"), (1, "an older")])
 def test_a_journal_of_another_version__is_refused(path: Path, version: int, age: str) -> None:
     Journal(path).close()
     with sqlite3.connect(path) as file:

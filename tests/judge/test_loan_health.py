@@ -97,7 +97,12 @@ def test_freshness__a_healthy_loan__is_blinded_too_and_keeps_its_health() -> Non
     sight = a_sight(health=2 * WAD)
     before = judge(sight, NOW)
     after = blind_when_stale(before, sight, {WETH: 3600, USDC: 3601}, 3600)
-    assert (before.kind, after.kind, after.health, after.key) == (Kind.WITHIN, Kind.BLIND, 2 * WAD, KEY)
+    assert (before.kind, after.kind, after.measure.value, after.key) == (
+        Kind.WITHIN,
+        Kind.BLIND,
+        2 * WAD,
+        KEY,
+    )
     assert after.why == "oracle: the debt's price is 3601 s old, over 3600 s"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keeper.domain.errors import Blind
 from keeper.domain.plans import Call
 from keeper.domain.units import Address
-from keeper.protocols import aave_v3, loan_thresholds, multicall3
+from keeper.protocols import aave_v3, erc20, loan_thresholds, multicall3
 from keeper.protocols.methods import Method, address, revert_reason
 
 SOMEONE = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
@@ -23,11 +23,11 @@ TRANSFER = Method("transfer", ("address", "uint256"), ("bool",))
     ("method", "selector"),
     [
         (TRANSFER, "a9059cbb"),
-        (aave_v3.BALANCE_OF, "70a08231"),
+        (erc20.BALANCE_OF, "70a08231"),
         (aave_v3.GET_USER_ACCOUNT_DATA, "bf92857c"),
         (aave_v3.GET_RESERVE_DATA, "35ea6a75"),
         (aave_v3.LATEST_ROUND, "feaf968c"),
-        (aave_v3.SYMBOL, "95d89b41"),
+        (erc20.SYMBOL, "95d89b41"),
     ],
 )
 def test_method__a_known_function__has_its_known_selector(method: Method, selector: str) -> None:
@@ -65,7 +65,7 @@ def test_method__its_signature__spells_structs_out() -> None:
 
 @given(st.binary(max_size=400))
 def test_read__any_bytes__are_a_value_or_blind(returned: bytes) -> None:
-    for method in (loan_thresholds.CHECK, aave_v3.GET_RESERVE_DATA, aave_v3.SYMBOL, TRANSFER):
+    for method in (loan_thresholds.CHECK, aave_v3.GET_RESERVE_DATA, erc20.SYMBOL, TRANSFER):
         with suppress(Blind):
             assert len(method.read(returned)) == len(method.outputs)
 
@@ -77,7 +77,7 @@ def test_read__nothing_where_a_word_is_due__is_blind_as_when_no_contract_stands_
 
 def test_read__text_that_is_not_utf_8__is_blind() -> None:
     with pytest.raises(Blind, match="chain: symbol returned 96 bytes that cannot be read"):
-        aave_v3.SYMBOL.read(encode(["bytes"], [b"\xff\xfe"]))
+        erc20.SYMBOL.read(encode(["bytes"], [b"\xff\xfe"]))
 
 
 def a_finding(kind: int, why: bytes) -> bytes:

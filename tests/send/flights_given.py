@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from keeper.domain.flights import Attempt, Fees, Flight, Purpose, Receipt, State
-from keeper.domain.loans import RuleKey
+from keeper.domain.loans import health_measure
 from keeper.domain.plans import Call, Intent, Plan, Rehearsal
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import GWEI, WAD, Address
 from keeper.send.fees import SendLimits
 
@@ -31,9 +32,9 @@ def intent(
     """An intent to count `number` once."""
     return Intent(
         id=name or f"intent {number}",
-        plan=Plan(RuleKey(COUNTER, OWNER, 0), 1, 1, 500, WAD),
+        plan=Plan(RuleKey(COUNTER, OWNER, 0), "count", (), health_measure(WAD)),
         call=Call(COUNTER, number.to_bytes(32, "big")),
-        rehearsal=Rehearsal(1, WAD, 43_000),
+        rehearsal=Rehearsal((), health_measure(WAD), 43_000),
         gas_limit=gas,
         decided_block=block,
         decided_hash="0x" + "00" * 32,

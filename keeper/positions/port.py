@@ -1,0 +1,85 @@
+"""What the turn asks of every kind of position, so that it need not know what it holds.
+
+A kind is one file beside this one, with a class that is `Positions`; its name there is its name in keeper.toml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from keeper.domain.blocks import Block
+from keeper.domain.plans import Call, Move, Plan
+from keeper.domain.units import Address
+from keeper.domain.verdicts import Measure, Verdict
+
+UNHURRIED: Final = 2**128
+"""A nearness that comes after every position which can be liquidated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """What the operator does not take for granted: prices older than `max_price_age` seconds, and that nothing moves.
+
+    `drift_bps` is how far an amount may drift between the block decided on and the one that holds the action.
+    """
+
+    max_price_age: int
+    drift_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A sized plan and the exact call that carries it out; `outcome` reads what that call returned."""
+
+    plan: Plan
+    call: Call
+    outcome: Callable[[bytes], tuple[tuple[Move, ...], Measure]]
+
+
+class Breach(Protocol):
+    """A rule that asks to be acted on at one block."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The breached verdict."""
+
+    @property
+    def keeper(self) -> Address:
+        """Who the rule lets act; `NOBODY` for anyone."""
+
+    @property
+    def nearness(self) -> int:
+        """Where it stands in the queue, the nearest to harm being the lowest."""
+
+    def draft(self, deadline: int) -> Draft:
+        """What to do, to be included by `deadline` in unix seconds; `Refused` with the reason when there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Every verdict of one contract at a block, and those breached."""
+
+    verdicts: tuple[Verdict, ...]
+    breaches: tuple[Breach, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One rule as it stands now: the verdict with the contract's last word, its band and fields, what it would move."""
+
+    verdict: Verdict
+    band: str
+    rule: Mapping[str, str | int]
+    moves: tuple[Move, ...]
+
+
+class Positions(Protocol):
+    """The rules in one thresholds contract, and the positions they are about."""
+
+    def observe(self, block: Block) -> Seen:
+        """Judge every rule at `block`; `Blind` when the contract as a whole could not be read."""
+
+    def look(self, block: Block) -> tuple[Look, ...]:
+        """Every rule for a person to see, the contract asked about each."""

@@ -1,0 +1,48 @@
+"""Numbers as people are shown them: exact, and rounded towards the lower where digits are cut."""
+
+from __future__ import annotations
+
+import pytest
+
+from keeper.domain.loans import health_measure
+from keeper.domain.plans import Asset, Move
+from keeper.domain.units import NO_DEBT, NOBODY, decimal_text
+from keeper.domain.verdicts import Measure
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "shown", "text"),
+    [
+        (1_377_099_999_999_999_999, 18, 4, "1.3770"),
+        (-1, 18, 4, "-0.0001"),
+        (-15_000, 4, 4, "-1.5000"),
+        (7, 0, 4, "7"),
+        (123, 2, 4, "1.23"),
+        (5, 1, 0, "0"),
+        (1_234_567_890, 6, None, "1,234.56789"),
+        (10**6, 6, None, "1"),
+        (-1, 6, None, "-0.000001"),
+        (12, 0, None, "12"),
+    ],
+)
+def test_decimal_text__whole_and_cut__reads_as_people_write(
+    value: int, decimals: int, shown: int | None, text: str
+) -> None:
+    assert decimal_text(value, decimals, shown) == text
+
+
+@pytest.mark.parametrize(
+    ("measure", "text"),
+    [
+        (health_measure(13 * 10**17), "health 1.3000"),
+        (health_measure(NO_DEBT), "health ∞"),
+        (health_measure(None), "health unknown"),
+        (Measure("ticks outside", -120, 0), "ticks outside -120"),
+    ],
+)
+def test_a_measure__in_a_line__names_itself(measure: Measure, text: str) -> None:
+    assert str(measure) == text
+
+
+def test_a_move__in_a_line__says_every_digit_and_the_symbol() -> None:
+    assert Move("repay", Asset(NOBODY, "USDC", 6), 1_234_567_891).text == "repay 1,234.567891 USDC"
