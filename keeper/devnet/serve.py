@@ -1,7 +1,7 @@
 """The devnet as a person runs it: a chain in the foreground, and what other commands need to find it.
 
 It leaves two files in its folder: `devnet.json`, the manifest of contracts and accounts, and `keeper.toml`, with which
-`keeper look`, `run` and `explain` work at once. Both go when it stops.
+`keeper look`, `run` and `explain` work at once. Both go when it stops. A fork takes their place for as long as it runs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from keeper.domain.units import Address
 MANIFEST: Final = "devnet.json"
 CONFIG: Final = "keeper.toml"
 _LOAN_ETH: Final = 100
+_SOON: Final = 2.0
 _LOAN_HEALTH: Final = 1.5
 _KNOWN: Final = {
     # Aave V3's PoolAddressesProvider and Uniswap V3's factory. Source: each protocol's published deployments.
@@ -40,7 +41,13 @@ def serve(
     fork_url: str | None,
     tell: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Run Anvil, `build` on it, write manifest and configuration into `folder`, `tell`, and wait for a signal."""
+    """Run Anvil, `build` on it, write manifest and configuration into `folder`, `tell`, and wait for a signal.
+
+    `Misconfigured` when another devnet runs from the folder, unless this one is a fork.
+    """
+    other = _running(_bytes_of(folder / MANIFEST))
+    if fork_url is None and other is not None:
+        raise Misconfigured(f"devnet: one runs from this folder already, at {other}; start another elsewhere")
     stopped = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stopped.set())
@@ -60,8 +67,11 @@ def serve(
 
 @contextmanager
 def _left(files: dict[Path, str]) -> Iterator[None]:
-    """Files that stand for as long as the block runs; what they cover, such as a forked devnet's own, comes back."""
-    before = {path: path.read_bytes() if path.exists() else None for path in files}
+    """Files that stand for as long as the block runs; what they cover, such as a forked devnet's own, comes back.
+
+    What another devnet has put in their place meanwhile is left, and what is covered of one that has gone stays away.
+    """
+    before = {path: _bytes_of(path) for path in files}
     try:
         try:
             for path, text in files.items():
@@ -71,10 +81,26 @@ def _left(files: dict[Path, str]) -> Iterator[None]:
             raise Misconfigured(f"devnet: {error.filename} cannot be written ({error.strerror})") from error
         yield
     finally:
+        runs = any(path.name == MANIFEST and _running(covered) for path, covered in before.items())
         for path, covered in before.items():
-            path.unlink(missing_ok=True)
-            if covered is not None:
-                path.write_bytes(covered)
+            if _bytes_of(path) == files[path].encode():
+                path.unlink()
+                if covered is not None and runs:
+                    path.write_bytes(covered)
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _running(manifest: bytes | None) -> str | None:
+    """Where the devnet that wrote a manifest answers; None when it has gone, or there was none."""
+    try:
+        url: str = json.loads(manifest or b"{}")["url"]
+        Node(url, _SOON).ask("eth_chainId")
+    except (KeyError, TypeError, ValueError, Blind):
+        return None
+    return url
 
 
 def build_world(

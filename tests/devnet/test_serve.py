@@ -1,0 +1,100 @@
+"""`keeper devnet` as its own process: what it leaves in its folder while it runs, and what it does not leave after."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keeper.chain.node import Node
+
+ROOT = Path(__file__).resolve().parents[2]
+Start = Callable[..., tuple[subprocess.Popen[str], dict[str, Any]]]
+COMMAND = (sys.executable, "-m", "keeper.cli", "devnet", "--json", "--port", "0")
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Iterator[Start]:
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*more: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+        process = subprocess.Popen(
+            [*COMMAND, *more],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.stderr and process.stderr.read()
+        manifest: dict[str, Any] = json.loads(line)
+        return process, manifest
+
+    yield begin
+    for process in processes:
+        end(process)
+
+
+def end(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+def told(folder: Path) -> str:
+    manifest: dict[str, str] = json.loads((folder / ".keeper" / "devnet.json").read_text())
+    return manifest["url"]
+
+
+def test_a_devnet__when_it_stops__takes_its_files_with_it(start: Start, tmp_path: Path) -> None:
+    process, manifest = start()
+    assert told(tmp_path) == manifest["url"]
+    assert Node(manifest["url"]).ask_number("eth_chainId") == manifest["chain_id"]
+    assert end(process) == 0
+    assert list((tmp_path / ".keeper").iterdir()) == []
+
+
+def test_a_second_devnet__from_the_same_folder__is_refused_in_one_sentence(
+    start: Start, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    _, manifest = start()
+    second = subprocess.run(
+        COMMAND, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert second.returncode == 2
+    assert second.stderr.strip() == (
+        f"devnet: one runs from this folder already, at {manifest['url']}; start another elsewhere"
+    )
+    assert told(tmp_path) == manifest["url"]
+
+
+def test_a_fork__while_it_runs__stands_in_for_the_devnet_it_forked(start: Start, tmp_path: Path) -> None:
+    _, devnet = start()
+    fork, forked = start("--fork-url", devnet["url"])
+    assert told(tmp_path) == forked["url"] != devnet["url"]
+    assert end(fork) == 0
+    assert told(tmp_path) == devnet["url"]
+
+
+def test_a_fork__that_outlives_its_devnet__leaves_nothing_of_either(start: Start, tmp_path: Path) -> None:
+    devnet, manifest = start()
+    fork, forked = start("--fork-url", manifest["url"])
+    end(devnet)
+    assert told(tmp_path) == forked["url"]
+    end(fork)
+    assert list((tmp_path / ".keeper").iterdir()) == []
