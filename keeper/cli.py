@@ -21,7 +21,6 @@ ATTENTION = 3
 UNKNOWN = 4
 
 cli = typer.Typer(
-    help="Hold DeFi positions to the rules their owners wrote on chain.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,6 +31,23 @@ Config = Annotated[
     typer.Option("--config", "-c", help="keeper.toml; by default the one here, or the running devnet's."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"keeper {version('threshold-keeper')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def keeper(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold DeFi positions to the rules their owners wrote on chain."""
 
 
 @cli.command()
@@ -144,9 +160,11 @@ def demo(
         Path | None, typer.Option(help="Hourly OHLC bars, CSV or Parquet; Black Thursday by default.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", help="The first hour to play, such as 2020-03-12T00:00.")
+        str | None, typer.Option("--from", help="The first hour, such as 2020-03-12T06:00, UTC.")
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", help="The last hour to play.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="The last hour; a bare date takes that whole day in.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder for demo.html and demo.json.")] = Path("build"),
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +274,8 @@ def test_explain__an_owner_never_judged__exits_4(
 
 def test_explain__no_journal__is_one_sentence(world: World, tmp_path: Path) -> None:
     one_sentence(keeper("explain", world.roles.owner, "--config", config(world, tmp_path)), 1)
+
+
+def test_version__asked_for__is_the_packages(tmp_path: Path) -> None:
+    done = keeper("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"keeper {version('threshold-keeper')}")

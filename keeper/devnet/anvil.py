@@ -154,7 +154,7 @@ class Anvil:
             start_new_session=True,
         )
         try:
-            self.url: Final = f"http://127.0.0.1:{self._wait_until_listening(log, fork_url)}"
+            self.url: Final = f"http://127.0.0.1:{self._wait_until_listening(log, port, fork_url)}"
             self.node: Final = Node(self.url, timeout)
             # From here on it would write every request into that file.
             self.node.ask("anvil_setLoggingEnabled", False)
@@ -162,7 +162,7 @@ class Anvil:
             self.stop()
             raise
 
-    def _wait_until_listening(self, log: Path, fork_url: str | None) -> int:
+    def _wait_until_listening(self, log: Path, port: int, fork_url: str | None) -> int:
         give_up_at = time.monotonic() + _BOOT_SECONDS
         while time.monotonic() < give_up_at:
             written = log.read_bytes()
@@ -172,6 +172,10 @@ class Anvil:
                 text = written.decode(errors="replace").strip()
                 # An endpoint's URL may hold a key.
                 said = (text.replace(fork_url, "the fork's source") if fork_url else text).splitlines()
+                if "Address already in use" in text:
+                    raise Misconfigured(
+                        f"devnet: something listens on port {port} already; give another by --port, or 0 for any"
+                    )
                 raise Misconfigured(
                     f"devnet: Anvil would not start; it said: {' '.join(said[-3:]) or 'nothing'}"
                 )

@@ -64,6 +64,8 @@ def read_bars(
     times, prices, gas = _columns(path, columns)
     opened = [_epoch(path, row, value) for row, value in enumerate(times, 1)]
     first, last = _instant(start, path, time.min), _instant(end, path, time.max)
+    if first is not None and last is not None and first > last:
+        raise Misconfigured(f"scenario: from {_iso(first)} to {_iso(last)} is no span of time")
     bars = []
     for row, seconds in enumerate(opened):
         if (first is None or seconds >= first) and (last is None or seconds <= last):

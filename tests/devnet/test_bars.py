@@ -127,6 +127,11 @@ def test_a_cut__outside_the_file__says_what_it_holds(tmp_path: Path) -> None:
         read_bars(day_of_bars(tmp_path), "2021-01-01", "2021-01-02")
 
 
+def test_a_cut__that_ends_before_it_begins__is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"from 2020-03-13 00:00 to 2020-03-12 23:59 is no span of time"):
+        read_bars(day_of_bars(tmp_path), "2020-03-13", "2020-03-12")
+
+
 def test_a_cut__that_is_no_time__is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="'yesterday' is no time"):
         read_bars(day_of_bars(tmp_path), "yesterday")
