@@ -121,9 +121,7 @@ def test_anvil__whose_starter_is_killed__dies_too(how: signal.Signals) -> None:
 def test_anvil__that_cannot_start__repeats_what_it_said() -> None:
     with Anvil() as first:
         port = int(first.url.rsplit(":", 1)[1])
-        with pytest.raises(
-            Misconfigured, match=r"^devnet: something listens on port \d+ already"
-        ):
+        with pytest.raises(Misconfigured, match=r"^devnet: something listens on port \d+ already"):
             Anvil(port=port)
 
 
