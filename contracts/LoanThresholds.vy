@@ -14,12 +14,12 @@
 from ethereum.ercs import IERC20
 
 from . import aave_v3
-from . import deleverage
 from . import loan_rules
+from . import loan_words
 from . import uniswap_v3
-from . import wide
 from .interfaces import IAaveV3AToken
 from .interfaces import IAaveV3Pool
+from .interfaces import ILoanCheck
 from .interfaces import ILoanThresholds
 from .interfaces import IUniswapV3Pool
 
@@ -37,6 +37,7 @@ exports: (
     loan_rules.words_of,
     loan_rules.TOLERANCE_BPS,
     aave_v3.AAVE,
+    aave_v3.PROVIDER,
     uniswap_v3.FACTORY,
 )
 
@@ -50,27 +51,27 @@ struct Order:
     max_sell: uint256
 
 
-_WITHIN: constant(uint8) = 0
-_BREACHED: constant(uint8) = 1
-_BARRED: constant(uint8) = 2
-_BLIND: constant(uint8) = 3
-
 _BPS: constant(uint256) = 10**4
 _HEALTH_BPS: constant(uint256) = 10**14     # one basis point of health, in WAD
 _VARIABLE_RATE: constant(uint256) = 2
 # Aave may round an aToken transfer down by a wei; once this much lies here it never comes up short again.
 _DUST: constant(uint256) = 2
-# A sized step leaves at least this part of a debt, which `_debt_is_spent` takes for none.
-_REMNANT: constant(uint256) = 2_000
+
+# Judges and sizes for `check`; it holds nothing and decides nothing, so nothing here trusts it.
+CHECK: public(immutable(address))
 
 _pool_in_flight: transient(address)
 
 
 @deploy
-def __init__(addresses_provider: address, uniswap_factory: address):
+def __init__(addresses_provider: address, uniswap_factory: address, loan_check: address):
     aave_v3.__init__(addresses_provider)
     uniswap_v3.__init__(uniswap_factory)
     loan_rules.__init__()
+    assert loan_check.is_contract, "check: no contract at its address"
+    assert staticcall ILoanCheck(loan_check).PROVIDER() == addresses_provider, "check: it is on another Aave"
+    assert staticcall ILoanCheck(loan_check).FACTORY() == uniswap_factory, "check: it is on other pools"
+    CHECK = loan_check
 
 
 @external
@@ -81,9 +82,9 @@ def version() -> String[8]:
 
 @external
 def rebalance(owner: address, id: uint256, plan: ILoanThresholds.Plan) -> (uint256, uint256):
-    words: loan_rules.Words = loan_rules._words[owner][id]
-    rule: ILoanThresholds.Rule = loan_rules._unpack(words)
-    self._may_act(rule, loan_rules._last_acted(words), plan)
+    words: loan_words.Words = loan_rules._words[owner][id]
+    rule: ILoanThresholds.Rule = loan_words._unpack(words)
+    self._may_act(rule, loan_words._last_acted(words), plan)
     pool: address = uniswap_v3._pool(rule.collateral, rule.debt, plan.fee)
     assert pool.is_contract, "pool: the factory has none for this pair and fee"
 
@@ -136,53 +137,7 @@ def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[192]):
 @external
 @view
 def check(owner: address, id: uint256) -> ILoanThresholds.Finding:
-    words: loan_rules.Words = loan_rules._words[owner][id]
-    rule: ILoanThresholds.Rule = loan_rules._unpack(words)
-    if words.a == 0:
-        return self._finding(_BARRED, 0, "rule: none is set")
-    if block.timestamp > rule.expiry:
-        return self._finding(_BARRED, 0, "rule: expired")
-
-    read: bool = False
-    account: IAaveV3Pool.AccountData = empty(IAaveV3Pool.AccountData)
-    read, account = aave_v3._try_account(owner)
-    if not read:
-        return self._finding(_BLIND, 0, "oracle: Aave cannot value the account")
-    sold_price: uint256 = aave_v3._try_price(rule.collateral)
-    debt_price: uint256 = aave_v3._try_price(rule.debt)
-    if sold_price == 0 or debt_price == 0:
-        return self._finding(_BLIND, account.health, "oracle: no usable price for an asset of the rule")
-    if account.debt == 0:
-        return self._finding(_WITHIN, account.health, "loan: no debt")
-
-    sold: IAaveV3Pool.ReserveData = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.collateral)
-    bought: IAaveV3Pool.ReserveData = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.debt)
-    venues: DynArray[uniswap_v3.Venue, 4] = uniswap_v3._venues(rule.collateral, rule.debt)
-    obstacle: String[96] = self._obstacle(owner, sold, bought, len(venues))
-    if account.health >= rule.floor_bps * _HEALTH_BPS:
-        # A rule that could not act is worth knowing about before the day it is needed.
-        if obstacle != "":
-            return self._finding(_WITHIN, account.health, obstacle)
-        return self._finding(_WITHIN, account.health, "health: at or above the floor")
-    if block.timestamp < loan_rules._last_acted(words) + rule.cooldown:
-        return self._finding(_BARRED, account.health, "rule: cooling down")
-    if obstacle != "":
-        return self._finding(_BARRED, account.health, obstacle)
-
-    owed: uint256 = staticcall IERC20(bought.variable_debt_token).balanceOf(owner)
-    loan: deleverage.Loan = deleverage.Loan(
-        debt=account.debt,
-        health=account.health,
-        target_bps=rule.target_bps,
-        sold_threshold_bps=aave_v3._threshold(sold.configuration),
-        sold_price=sold_price,
-        sold_unit=10 ** aave_v3._decimals(sold.configuration),
-        debt_price=debt_price,
-        debt_unit=10 ** aave_v3._decimals(bought.configuration),
-        # Were it the whole debt, a stranger who repays a cent of it first could make every plan fail.
-        cap=min(rule.max_step, owed - owed // _REMNANT),
-    )
-    return self._sized(owner, rule, sold.a_token, loan, venues)
+    return staticcall ILoanCheck(CHECK).finding(self, owner, id)
 
 
 @internal
@@ -260,84 +215,3 @@ def _debt_is_spent(owner: address, debt: address, repaid: uint256) -> bool:
     reserve: IAaveV3Pool.ReserveData = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(debt)
     left: uint256 = staticcall IERC20(reserve.variable_debt_token).balanceOf(owner)
     return left * _BPS <= repaid * loan_rules.TOLERANCE_BPS
-
-
-@internal
-@view
-def _obstacle(
-    owner: address, sold: IAaveV3Pool.ReserveData, bought: IAaveV3Pool.ReserveData, venues: uint256
-) -> String[96]:
-    """
-    @dev The first thing that would stop this rule whatever the size, empty if nothing would.
-    """
-    obstacle: String[96] = aave_v3._obstacle(owner, sold, bought)
-    if obstacle != "":
-        return obstacle
-    if venues == 0:
-        return "pool: none of the pair has liquidity in range"
-    if staticcall IERC20(sold.a_token).allowance(owner, self) == 0:
-        return "allowance: the owner has granted none of the aToken"
-    return ""
-
-
-@internal
-@view
-def _sized(
-    owner: address,
-    rule: ILoanThresholds.Rule,
-    a_token: address,
-    loan: deleverage.Loan,
-    venues: DynArray[uniswap_v3.Venue, 4],
-) -> ILoanThresholds.Finding:
-    best: deleverage.Step = empty(deleverage.Step)
-    fee: uint24 = 0
-    for venue: uniswap_v3.Venue in venues:
-        step: deleverage.Step = deleverage._size(loan, venue)
-        if step.repay != 0 and (best.repay == 0 or step.ratio < best.ratio):
-            best = step
-            fee = venue.fee
-    obstacle: String[96] = self._obstacle_to(owner, rule, a_token, loan, best)
-    return ILoanThresholds.Finding(
-        verdict=_BREACHED if obstacle == "" else _BARRED,
-        health=loan.health,
-        repay=best.repay,
-        sell=best.sell,
-        fee=fee,
-        why="health: below the floor" if obstacle == "" else obstacle,
-    )
-
-
-@internal
-@view
-def _obstacle_to(
-    owner: address,
-    rule: ILoanThresholds.Rule,
-    a_token: address,
-    loan: deleverage.Loan,
-    step: deleverage.Step,
-) -> String[96]:
-    """
-    @dev The first thing that would stop a step of this size, empty if nothing would.
-    """
-    if step.repay == 0:
-        return "pool: too thin for the repayment"
-    if deleverage._is_insolvent(loan, step):
-        return "health: below the solvency line, selling would lower it"
-    if step.paid * _BPS < wide._times(step.sold, _BPS - rule.slippage_bps):
-        return "pool: the sale would cost more than the rule's slippage"
-    if deleverage._lands_below_one(loan, step):
-        return "rule: max_step is too small to bring health back to 1"
-    pulled: uint256 = step.sell + _DUST
-    if staticcall IERC20(a_token).balanceOf(owner) < pulled:
-        return "loan: less of the collateral is held than must be sold"
-    if staticcall IERC20(a_token).allowance(owner, self) < pulled:
-        return "allowance: the aToken allowance is short of what must be sold"
-    if aave_v3._liquidity(rule.collateral, a_token) < step.sell:
-        return "aave: too little of the collateral is there to withdraw"
-    return ""
-
-
-@internal
-@pure
-def _finding(verdict: uint8, health: uint256, why: String[96]) -> ILoanThresholds.Finding:
-    return ILoanThresholds.Finding(verdict=verdict, health=health, repay=0, sell=0, fee=0, why=why)

@@ -28,7 +28,7 @@ _PRICE_LIMIT: constant(uint256) = 2**64
 _VALUE_LIMIT: constant(uint256) = 2**128
 
 AAVE: public(immutable(address))
-_PROVIDER: immutable(address)
+PROVIDER: public(immutable(address))
 # Whether the pool names an aToken by itself (3.4 and later): a third of the gas of asking for all of the reserve.
 _NAMES_A_TOKENS: immutable(bool)
 
@@ -36,7 +36,7 @@ _NAMES_A_TOKENS: immutable(bool)
 @deploy
 def __init__(addresses_provider: address):
     assert addresses_provider.is_contract, "aave: no contract at the provider's address"
-    _PROVIDER = addresses_provider
+    PROVIDER = addresses_provider
     AAVE = staticcall IAaveV3Provider(addresses_provider).getPool()
     assert AAVE.is_contract, "aave: the provider has no pool"
     _NAMES_A_TOKENS = raw_call(
@@ -89,7 +89,7 @@ def _try_price(asset: address) -> uint256:
     @dev Base currency per whole unit; 0 when there is no price, or none that is believable.
     """
     price: uint256 = self._try_word(
-        staticcall IAaveV3Provider(_PROVIDER).getPriceOracle(),
+        staticcall IAaveV3Provider(PROVIDER).getPriceOracle(),
         abi_encode(asset, method_id=method_id("getAssetPrice(address)")),
     )
     return price if price < _PRICE_LIMIT else 0

@@ -3,28 +3,15 @@
 # pragma evm-version cancun
 # pragma nonreentrancy on
 """
-@title Loan rules: what owners wrote, in three words each
+@title Loan rules: what owners wrote, kept and validated
 @custom:contract-name loan_rules
 @license MIT
-@notice Storage structs are never packed by the compiler and a guarded deleverage reads a whole rule, so the
-        ten fields are packed by hand, most significant first, every field at a byte boundary:
-
-            A = collateral (160) | floor_bps (24) | target_bps (24) | ceiling_bps (24) | cooldown (24)
-            B = debt (160) | slippage_bps (16) | expiry (40) | last_acted (40)
-            C = keeper (160) | max_step (96)
-
-        A value that does not fit its place is refused, never cut. An unset rule has A = 0, and a rule that is
-        set never does, because its collateral is not the zero address.
+@notice `loan_words.vy` says how a rule is packed.
 @dev Setting a rule again forgets when it last acted: only the owner can, and a new rule starts anew.
 """
 
+from . import loan_words
 from .interfaces import ILoanThresholds
-
-
-struct Words:
-    a: uint256
-    b: uint256
-    c: uint256
 
 
 # How far from the target a deleverage may land, as a share of the target.
@@ -32,13 +19,12 @@ TOLERANCE_BPS: public(constant(uint256)) = 50
 
 _BPS: constant(uint256) = 10_000
 _MAX_SLIPPAGE_BPS: constant(uint256) = 500
-_MASK_16: constant(uint256) = 2**16 - 1
 _MASK_24: constant(uint256) = 2**24 - 1
 _MASK_40: constant(uint256) = 2**40 - 1
 _MASK_96: constant(uint256) = 2**96 - 1
 
 rule_count: public(HashMap[address, uint256])
-_words: HashMap[address, HashMap[uint256, Words]]
+_words: HashMap[address, HashMap[uint256, loan_words.Words]]
 
 
 @deploy
@@ -51,7 +37,7 @@ def set_rule(id: uint256, rule: ILoanThresholds.Rule):
     count: uint256 = self.rule_count[msg.sender]
     assert id <= count, "rule: id is past the end of the owner's rules"
     self._validate(rule)
-    self._words[msg.sender][id] = self._pack(rule)
+    self._words[msg.sender][id] = loan_words._pack(rule)
     if id == count:
         self.rule_count[msg.sender] = count + 1
     log ILoanThresholds.RuleSet(owner=msg.sender, id=id, rule=rule)
@@ -60,27 +46,27 @@ def set_rule(id: uint256, rule: ILoanThresholds.Rule):
 @external
 def clear_rule(id: uint256):
     assert self._words[msg.sender][id].a != 0, "rule: none is set"
-    self._words[msg.sender][id] = empty(Words)
+    self._words[msg.sender][id] = empty(loan_words.Words)
     log ILoanThresholds.RuleCleared(owner=msg.sender, id=id)
 
 
 @external
 @view
 def rule_of(owner: address, id: uint256) -> ILoanThresholds.Rule:
-    return self._unpack(self._words[owner][id])
+    return loan_words._unpack(self._words[owner][id])
 
 
 @external
 @view
 def last_acted(owner: address, id: uint256) -> uint256:
-    return self._last_acted(self._words[owner][id])
+    return loan_words._last_acted(self._words[owner][id])
 
 
 @external
 @view
 @reentrant
 def words_of(owner: address, id: uint256) -> (uint256, uint256, uint256):
-    words: Words = self._words[owner][id]
+    words: loan_words.Words = self._words[owner][id]
     return words.a, words.b, words.c
 
 
@@ -111,59 +97,8 @@ def _validate(rule: ILoanThresholds.Rule):
 
 
 @internal
-@pure
-def _pack(rule: ILoanThresholds.Rule) -> Words:
-    return Words(
-        a=(
-            self._high(rule.collateral)
-            | (rule.floor_bps << 72)
-            | (rule.target_bps << 48)
-            | (rule.ceiling_bps << 24)
-            | rule.cooldown
-        ),
-        b=self._high(rule.debt) | (rule.slippage_bps << 80) | (rule.expiry << 40),
-        c=self._high(rule.keeper) | rule.max_step,
-    )
-
-
-@internal
-@pure
-def _unpack(words: Words) -> ILoanThresholds.Rule:
-    return ILoanThresholds.Rule(
-        collateral=self._address(words.a),
-        debt=self._address(words.b),
-        floor_bps=(words.a >> 72) & _MASK_24,
-        target_bps=(words.a >> 48) & _MASK_24,
-        ceiling_bps=(words.a >> 24) & _MASK_24,
-        slippage_bps=(words.b >> 80) & _MASK_16,
-        cooldown=words.a & _MASK_24,
-        max_step=words.c & _MASK_96,
-        expiry=(words.b >> 40) & _MASK_40,
-        keeper=self._address(words.c),
-    )
-
-
-@internal
-@pure
-def _last_acted(words: Words) -> uint256:
-    return words.b & _MASK_40
-
-
-@internal
-def _stamp(owner: address, id: uint256, words: Words):
+def _stamp(owner: address, id: uint256, words: loan_words.Words):
     """
     @dev Writes the time of this block into B; `words` is what the caller has already read.
     """
-    self._words[owner][id].b = ((words.b >> 40) << 40) | (block.timestamp & _MASK_40)
-
-
-@internal
-@pure
-def _high(account: address) -> uint256:
-    return convert(account, uint256) << 96
-
-
-@internal
-@pure
-def _address(word: uint256) -> address:
-    return convert(word >> 96, address)
+    self._words[owner][id].b = loan_words._stamped(words)

@@ -52,19 +52,19 @@ ASSET = AddressType(or_symbol=True)
 
 
 @cache
-def artifact() -> dict[str, Any]:
-    """LoanThresholds as the package ships it: the code every keeper expects, never a fresh compilation."""
-    text = files("keeper").joinpath("contracts", "LoanThresholds.json").read_text(encoding="utf-8")
+def artifact(name: str = "LoanThresholds") -> dict[str, Any]:
+    """A contract as the package ships it: the code every keeper expects, never a fresh compilation."""
+    text = files("keeper").joinpath("contracts", f"{name}.json").read_text(encoding="utf-8")
     shipped: dict[str, Any] = json.loads(text)
     return shipped
 
 
-def container() -> Any:
+def container(name: str = "LoanThresholds") -> Any:
     """The shipped contract as ape deploys and calls it."""
     from ape.contracts import ContractContainer  # noqa: PLC0415
     from ethpm_types import ContractType  # noqa: PLC0415
 
-    shipped = artifact()
+    shipped = artifact(name)
     return ContractContainer(
         ContractType.model_validate(
             {
@@ -118,9 +118,9 @@ def ask(provider: Any, to: Address, method: Method, *arguments: Any) -> bytes:
     return bytes.fromhex(answer.removeprefix("0x"))
 
 
-def immutables(provider: Any, address: str) -> dict[str, str]:
+def immutables(provider: Any, address: str, name: str = "LoanThresholds") -> dict[str, str]:
     """The contract's immutables by name, once its code is proven the shipped one; ClickException if not."""
-    shipped = artifact()
+    shipped = artifact(name)
     code = bytes(provider.get_code(address))
     runtime = bytes.fromhex(shipped["runtime"].removeprefix("0x"))
     words = code[len(runtime) :]

@@ -1,4 +1,4 @@
-"""Deploy LoanThresholds as shipped, read it back, and prove the code on chain is the shipped one.
+"""Deploy LoanThresholds and its LoanCheck as shipped, read them back, and prove the code on chain is the shipped one.
 
     ape run deploy --network http://127.0.0.1:8545 --account TEST::0
     ape run deploy --network ethereum:mainnet:node --chain-id 1 --account ALIAS \
@@ -6,8 +6,9 @@
         --uniswap-factory 0x1F98431c8aD98523631AE4a59f267346ea31F984
 
 Beside a devnet the addresses and the chain come from `.keeper/devnet.json`. With `--at` nothing is deployed:
-the contract standing there is proven instead. A keystore account is opened by ape, which asks for its
-passphrase or takes it from `APE_ACCOUNTS_<alias>_PASSPHRASE`; `--yes` signs without asking.
+the contract standing there is proven instead, and the view it forwards to. A keystore account is opened by
+ape, which asks for its passphrase or takes it from `APE_ACCOUNTS_<alias>_PASSPHRASE`; `--yes` signs without
+asking.
 """
 
 from __future__ import annotations
@@ -63,18 +64,21 @@ def cli(
         if account is None:
             raise click.ClickException("account: say which one deploys, with --account")
         unlock(account, yes)
-        thresholds = account.deploy(
-            container(), aave, factory, required_confirmations=confirmations(provider)
-        )
+        wait = confirmations(provider)
+        check = account.deploy(container("LoanCheck"), aave, factory, required_confirmations=wait)
+        thresholds = account.deploy(container(), aave, factory, check.address, required_confirmations=wait)
         at = Address(str(thresholds.address))
         if thresholds.FACTORY() != factory:
             raise click.ClickException(f"deploy: FACTORY() is {thresholds.FACTORY()}, not {factory}")
     words = immutables(provider, at)
     thresholds = container().at(at)
-    for name in ("AAVE", "FACTORY"):
+    checks = immutables(provider, words["CHECK"], "LoanCheck")
+    for name in ("AAVE", "PROVIDER", "FACTORY"):
         said = str(getattr(thresholds, name)())
-        if said != words[name]:
-            raise click.ClickException(f"deploy: {name}() is {said}, and the code holds {words[name]}")
+        if not said == words[name] == checks[name]:
+            raise click.ClickException(
+                f"deploy: {name}() is {said}, the code holds {words[name]} and its LoanCheck {checks[name]}"
+            )
     click.echo(f"chain {chain}, version {thresholds.version()}, source {artifact()['source_hash']}")
     for name, value in words.items():
         click.echo(f"{name} {value}")

@@ -131,7 +131,8 @@ def place_thresholds(
 ) -> Address:
     """Where the owner's-rules contract stands after being deployed for any Aave V3 market and Uniswap V3."""
     with in_one_block(node, deployer) as queue:
-        return queue.create(_own("LoanThresholds"), addresses_provider, uniswap_factory)
+        check = queue.create(_own("LoanCheck"), addresses_provider, uniswap_factory)
+        return queue.create(_own("LoanThresholds"), addresses_provider, uniswap_factory, check)
 
 
 def _own(name: str) -> Compiled:

@@ -2,7 +2,7 @@
 
 The contract's `check` comes to the same verdicts (`tests/size` holds the two equal); what only the chain can know of a
 breached loan (prices, allowances, paused reserves, pool depth) is `check`'s to add.
-Source: contracts/LoanThresholds.vy `check`.
+Source: contracts/LoanCheck.vy `finding`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The contract that is the law for loans: its rules, its own verdict, and the call that acts.
 
-Source: contracts/interfaces/ILoanThresholds.vyi; the packed words are contracts/loan_rules.vy's.
+Source: contracts/interfaces/ILoanThresholds.vyi; the packed words are contracts/loan_words.vy's.
 """
 
 from __future__ import annotations

@@ -395,7 +395,24 @@ def test_t10__the_whole_of_the_contract__has_no_door_for_the_powerful() -> None:
     assert not any(entry["type"] in {"fallback", "receive"} for entry in output["abi"])
     used = set(output["opcodes_runtime"].split())
     assert not used & {"DELEGATECALL", "CALLCODE", "SELFDESTRUCT", "CREATE", "CREATE2"}
-    assert compiled_vyper("LoanThresholds").constructor == ("address", "address")
+    assert compiled_vyper("LoanThresholds").constructor == ("address", "address", "address")
+
+
+def test_t10__the_view_it_asks__can_change_nothing_and_reach_no_rule() -> None:
+    output = vyper_output("LoanCheck")
+    kinds = {entry["stateMutability"] for entry in output["abi"] if entry["type"] == "function"}
+    assert kinds == {"view"}
+    used = set(output["opcodes_runtime"].split())
+    assert not used & {
+        "DELEGATECALL",
+        "CALLCODE",
+        "SELFDESTRUCT",
+        "CREATE",
+        "CREATE2",
+        "CALL",
+        "SSTORE",
+        "TSTORE",
+    }
 
 
 def test_t10__the_deployer__can_do_no_more_than_a_stranger(stage: Stage) -> None:

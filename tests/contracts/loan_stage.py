@@ -384,9 +384,9 @@ def raised(weth_first: bool, version: str = "3.0.2", extra: Sequence[str] = ("WB
             else:
                 aave = aave_v3.deploy(queue, ADMIN, LIQUIDATOR, listings(tokens, feeds))
             uniswap = uniswap_v3.deploy(queue, tokens["WETH"])
-            thresholds = queue.create(
-                compiled_vyper("LoanThresholds"), aave.addresses_provider, uniswap.factory
-            )
+            places = (aave.addresses_provider, uniswap.factory)
+            check = queue.create(compiled_vyper("LoanCheck"), *places)
+            thresholds = queue.create(compiled_vyper("LoanThresholds"), *places, check)
         stage = Stage(node, aave, uniswap, tokens, feeds, thresholds, version)
         _furnish(stage, extra)
         yield stage

@@ -621,10 +621,23 @@ def test_version_and_places__are_as_deployed(any_stage: Stage) -> None:
     assert stage.ask(stage.thresholds, "version()", "(string)") == "0.1.0"
 
 
-def test_deployment__over_addresses_without_code__is_refused(stage: Stage) -> None:
-    with pytest.raises(Exception, match="aave: no contract at the provider's address"):
-        stage.create("LoanThresholds", STRANGER, stage.uniswap.factory)
-    stage.node.ask("evm_setAutomine", True)
-    with pytest.raises(Exception, match="pool: no contract at the factory's address"):
-        stage.create("LoanThresholds", stage.aave.addresses_provider, ADMIN)
+@pytest.mark.parametrize("name", ["LoanCheck", "LoanThresholds"])
+def test_deployment__over_addresses_without_code__is_refused(stage: Stage, name: str) -> None:
+    provider, factory = stage.aave.addresses_provider, stage.uniswap.factory
+    check = stage.ask(stage.thresholds, "CHECK()", "(address)")
+    rest = () if name == "LoanCheck" else (check,)
+    refused_deployment(stage, "aave: no contract at the provider's address", name, STRANGER, factory, *rest)
+    refused_deployment(stage, "pool: no contract at the factory's address", name, provider, ADMIN, *rest)
+
+
+def test_deployment__with_no_check_or_one_of_other_places__is_refused(stage: Stage) -> None:
+    places = (stage.aave.addresses_provider, stage.uniswap.factory)
+    elsewhere = stage.create("LoanCheck", stage.aave.addresses_provider, stage.tokens["WETH"])
+    refused_deployment(stage, "check: no contract at its address", "LoanThresholds", *places, STRANGER)
+    refused_deployment(stage, "check: it is on other pools", "LoanThresholds", *places, elsewhere)
+
+
+def refused_deployment(stage: Stage, reason: str, name: str, *arguments: Any) -> None:
+    with pytest.raises(Exception, match=reason):
+        stage.create(name, *arguments)
     stage.node.ask("evm_setAutomine", True)

@@ -9,7 +9,7 @@ import pytest
 
 from scripts import compile_contracts
 
-EXPECTED = {"Feed", "LoanLens", "LoanThresholds"}
+EXPECTED = {"Feed", "LoanCheck", "LoanLens", "LoanThresholds"}
 
 
 def test_shipped_artifacts__against_a_fresh_compilation__are_the_same() -> None:

@@ -124,7 +124,7 @@ def test_judge__several_reasons__gives_the_one_that_stands_first_in_the_table() 
 
 
 def test_reasons__every_one__is_a_verdict_of_the_contracts_in_its_own_words() -> None:
-    source = (Path(__file__).resolve().parents[2] / "contracts" / "LoanThresholds.vy").read_text("utf-8")
+    source = (Path(__file__).resolve().parents[2] / "contracts" / "LoanCheck.vy").read_text("utf-8")
     for kind, why in REASONS:
         assert f'"{why}"' in source
         if kind is not Kind.BREACHED:
