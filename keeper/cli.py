@@ -169,8 +169,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Play a crash over two identical loans, one with a rule and a real keeper, one without."""
-    from keeper import demo as play
     from keeper import show
+    from keeper.demo import stage as play
 
     console = show.console()
     record = play.demo(bars, start, end, out, show.console(stderr=as_json))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keeper.demo import demo, write
+from keeper.demo.stage import demo, write
 from keeper.report.record import Act, Cost, Hour, Reason, Record, Seizure, Side, Terms
 
 CRASH = """open_time,open,high,low,close,gas_gwei

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from keeper import cli
-from keeper import demo as stage
+from keeper.demo import process, stage
 from keeper.devnet.world import World
 from keeper.domain.errors import Blind, Misconfigured
 from keeper.journal.journal import Reader
@@ -138,9 +138,9 @@ def test_a_keeper__that_is_killed_under_way__ends_the_play_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pids = []
-    boot = stage.KeeperProcess.__init__
+    boot = process.KeeperProcess.__init__
 
-    def remember(self: stage.KeeperProcess, *arguments: Any) -> None:
+    def remember(self: process.KeeperProcess, *arguments: Any) -> None:
         boot(self, *arguments)
         pids.append(self.pid)
 
@@ -148,7 +148,7 @@ def test_a_keeper__that_is_killed_under_way__ends_the_play_in_one_sentence(
         if "health" in what and pids:
             os.kill(pids.pop(), signal.SIGKILL)
 
-    monkeypatch.setattr(stage.KeeperProcess, "__init__", remember)
+    monkeypatch.setattr(process.KeeperProcess, "__init__", remember)
     bars = tmp_path / "crash.csv"
     bars.write_text(CRASH)
     read, _ = stage._read(bars, None, None)
@@ -160,7 +160,7 @@ def test_a_keeper__that_cannot_begin__is_quoted(tmp_path: Path, world: World) ->
     nowhere = replace(world, thresholds=world.roles.stranger)
     url = world.node.url.replace("http", "ws", 1)
     with (
-        stage.KeeperProcess(tmp_path, nowhere, url) as keeper,
+        process.KeeperProcess(tmp_path, nowhere, url) as keeper,
         pytest.raises(
             Blind, match=r"ended with exit code 2; its last line: contract: there is no code at 0x"
         ),
