@@ -9,12 +9,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
-from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
-from eth_abi.grammar import TupleType, parse
+from eth_abi.abi import encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
@@ -22,6 +19,7 @@ from keeper.chain.node import Node, Question
 from keeper.devnet.artifacts import Compiled
 from keeper.domain.errors import Misconfigured, NodeRefused
 from keeper.domain.units import Address
+from keeper.protocols.methods import method, revert_reason
 
 GAS: Final = 16_000_000
 """Allowed to each transaction: below the 2^24 a transaction may use since Osaka."""
@@ -29,8 +27,6 @@ GAS: Final = 16_000_000
 _ACT_GAS: Final = 2_000_000
 _BATCH: Final = 40
 _MINED_WITHIN_SECONDS: Final = 10.0
-_ERROR_STRING: Final = bytes.fromhex("08c379a0")
-_PANIC: Final = bytes.fromhex("4e487b71")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +40,17 @@ class Mined:
     logs: tuple[dict[str, Any], ...]
 
 
-@lru_cache(maxsize=512)
-def _parsed(signature: str) -> tuple[bytes, tuple[str, ...]]:
-    return keccak(text=signature)[:4], _types(signature[signature.index("(") :])
-
-
-@lru_cache(maxsize=512)
-def _types(written: str) -> tuple[str, ...]:
-    if written == "()":
-        return ()
-    kind = parse(written)
-    if not isinstance(kind, TupleType):
-        raise ValueError(f"{written} is not a list of types in parentheses")
-    return tuple(part.to_type_str() for part in kind.components)
-
-
 def calldata(signature: str, *arguments: Any) -> str:
     """A call in hex: `calldata("transfer(address,uint256)", to, amount)`; structs are tuples in both."""
-    selector, types = _parsed(signature)
-    return "0x" + (selector + encode(types, arguments)).hex()
+    return "0x" + method(signature).call(*arguments).hex()
 
 
 def decoded(returns: str, data: str) -> tuple[Any, ...]:
     """What a call returned, by its types in parentheses; addresses come checksummed when they stand by themselves."""
-    types = _types(returns)
-    values = decode(types, bytes.fromhex(data[2:]))
+    answer = method("answer()", returns)
     return tuple(
         to_checksum_address(value) if kind == "address" else value
-        for kind, value in zip(types, values, strict=True)
+        for kind, value in zip(answer.outputs, answer.read(bytes.fromhex(data[2:])), strict=True)
     )
 
 
@@ -171,16 +150,8 @@ def revert_data(node: Node, transaction: str) -> str:
 
 
 def reason_in(data: str) -> str:
-    """Revert data for people: the string or panic code in it, or else the bytes of a custom error."""
-    raw = bytes.fromhex(data.removeprefix("0x"))
-    try:
-        if raw[:4] == _ERROR_STRING:
-            return str(decode(["string"], raw[4:])[0])
-        if raw[:4] == _PANIC:
-            return f"panic {decode(['uint256'], raw[4:])[0]:#x}"
-    except DecodingError:
-        pass
-    return data if raw else "no reason given"
+    """Revert data in hex, for people."""
+    return revert_reason(bytes.fromhex(data.removeprefix("0x")))
 
 
 def _with_reason(refusal: NodeRefused) -> str:

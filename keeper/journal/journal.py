@@ -181,11 +181,6 @@ class Journal(Reader):
             self._lock.release()
             raise
 
-    @staticmethod
-    def reader(url: str | os.PathLike[str]) -> Reader:
-        """The same journal for reading only, while another process may write it."""
-        return Reader(url)
-
     def close(self) -> None:
         """Give the file back and let another keeper write it."""
         super().close()

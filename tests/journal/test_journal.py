@@ -292,7 +292,7 @@ def test_a_killed_keeper__holds_no_lock_and_lost_nothing_it_was_told_is_written(
 
 
 def test_a_reader__beside_the_writer__sees_every_commit_and_writes_nothing(path: Path) -> None:
-    with Journal(path) as journal, Journal.reader(path) as reader, Reader(f"sqlite:///{path}") as another:
+    with Journal(path) as journal, Reader(path) as reader, Reader(f"sqlite:///{path}") as another:
         assert reader.last_turn() is None
         journal.write_turn(block(10), [])
         assert reader.last_turn() == another.last_turn() == block(10)
@@ -301,7 +301,7 @@ def test_a_reader__beside_the_writer__sees_every_commit_and_writes_nothing(path:
         assert not hasattr(reader, "write_turn")
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader._connection.connection.driver_connection.execute("DELETE FROM turn")  # type: ignore[union-attr]
-    with Journal.reader(path) as alone:
+    with Reader(path) as alone:
         assert alone.last_turn() == block(10)
 
 

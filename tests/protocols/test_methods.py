@@ -102,10 +102,10 @@ def test_revert_reason__error_of_string__is_its_sentence() -> None:
     assert revert_reason(ERROR_STRING + encode(["string"], ["rule: expired"])) == "rule: expired"
 
 
-def test_revert_reason__a_custom_error__is_its_selector() -> None:
-    # HealthFactorLowerThanLiquidationThreshold(), as later versions of Aave say it; and a panic.
+def test_revert_reason__a_custom_error_or_a_panic__is_its_selector_or_code() -> None:
+    # HealthFactorLowerThanLiquidationThreshold(), as later versions of Aave say it; and arithmetic that overflows.
     assert revert_reason(bytes.fromhex("6679996d")) == "error 0x6679996d"
-    assert revert_reason(bytes.fromhex("4e487b71") + (17).to_bytes(32, "big")) == "error 0x4e487b71"
+    assert revert_reason(bytes.fromhex("4e487b71") + (17).to_bytes(32, "big")) == "panic 0x11"
 
 
 def test_revert_reason__nothing__is_said_to_be_nothing() -> None:
