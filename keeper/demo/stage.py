@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +38,7 @@ from keeper.devnet.actors import Liquidator
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.bars import HOUR, Bar, read_bars
 from keeper.devnet.founding import deploy_thresholds, deploy_world
-from keeper.devnet.scenario import Scenario
+from keeper.devnet.scenario import Scenario, black_thursday
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
 from keeper.domain.loans import Band, Limits, LoanRule
@@ -125,8 +124,7 @@ def print_record(console: Console, record: Record, out: Path) -> None:
 
 def _read(bars: Path | None, start: str | None, end: str | None) -> tuple[tuple[Bar, ...], tuple[str, ...]]:
     if bars is None:
-        with as_file(files("keeper").joinpath("data", "black_thursday.csv")) as shipped:
-            return read_bars(shipped, start, end), _SHIPPED_SOURCES
+        return black_thursday(start, end), _SHIPPED_SOURCES
     read = read_bars(bars, start, end)
     if read[0].gas_gwei is not None:
         return read, (f"Prices and gas: {bars.name}; its gas price stands in for the base fee.",)

@@ -146,7 +146,7 @@ def _repeat(world: World, reserve: Reserve, base_fee: int) -> Question:
     return offer(world.roles.deployer, reserve.feed, said, GWEI, base_fee)
 
 
-def black_thursday() -> tuple[Bar, ...]:
-    """The 48 hours of 12 and 13 March 2020, when ETH fell from 195 to 86 US dollars and gas rose sixfold."""
+def black_thursday(start: str | None = None, end: str | None = None) -> tuple[Bar, ...]:
+    """The 48 hours of 12 and 13 March 2020, when ETH fell from 195 to 86 US dollars and gas rose sixfold, or a cut."""
     with as_file(files("keeper").joinpath("data", "black_thursday.csv")) as path:
-        return read_bars(path)
+        return read_bars(path, start, end)
