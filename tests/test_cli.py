@@ -152,7 +152,7 @@ def test_run__a_breach__is_acted_on_once_and_explained(
 
 
 @pytest.mark.parametrize(
-    "step", ["after_intent", "after_sign", "after_attempt", "after_send", "after_broadcast", "after_included"]
+    "step", ["after_sign", "after_intent", "after_send", "after_broadcast", "after_included"]
 )
 def test_run__killed_at_any_step_and_restarted__acts_exactly_once(
     world: World, set_rule: SetRule, running: Any, tmp_path: Path, step: str

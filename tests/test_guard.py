@@ -26,7 +26,7 @@ def test_why_not__a_rule_that_names_another__says_whom() -> None:
     assert why_not(STRANGER, a_block(), KEEPER, LIMIT, None) == f"rule: another keeper is named, {STRANGER}"
 
 
-@pytest.mark.parametrize("state", [State.NONCE_BOUND, State.SIGNED, State.BROADCAST, State.INCLUDED])
+@pytest.mark.parametrize("state", [State.SIGNED, State.BROADCAST, State.INCLUDED])
 def test_why_not__a_flight_under_way__says_its_nonce_and_block(state: State) -> None:
     waiting = flight(state)
     assert (

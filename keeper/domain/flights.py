@@ -1,10 +1,10 @@
 """What becomes of an intent: one nonce, the signed attempts that share it, and what the chain says of them.
 
-An `Intent` held in memory is only planned. Journalled together with a nonce it is a flight, and goes
+An `Intent` held in memory is only planned. Journalled together with a nonce and signed bytes it is a flight, and goes
 
-    nonce_bound -> signed -> broadcast -> included -> final | reverted_final | cancelled
-                                      \\-----------> replaced
-    nonce_bound, or refused beyond doubt when first sent ----> abandoned
+    signed -> broadcast -> included -> final | reverted_final | cancelled
+                       \\-----------> replaced
+    refused beyond doubt when first sent ----> abandoned
 
 `broadcast` says bytes may be out, not that a node took them. A receipt moves a flight to `included`, a reorganisation
 moves it back, and only a final block ends it: a failure too can be undone by a reorganisation.
@@ -22,7 +22,6 @@ from keeper.domain.units import Address
 class State(StrEnum):
     """Where a flight stands; `ended` and `awaiting` group them."""
 
-    NONCE_BOUND = "nonce_bound"
     SIGNED = "signed"
     BROADCAST = "broadcast"
     INCLUDED = "included"
@@ -44,7 +43,7 @@ class State(StrEnum):
 
 
 _ENDED = frozenset({State.FINAL, State.REVERTED_FINAL, State.REPLACED, State.CANCELLED, State.ABANDONED})
-_AWAITING = frozenset({State.NONCE_BOUND, State.SIGNED, State.BROADCAST})
+_AWAITING = frozenset({State.SIGNED, State.BROADCAST})
 
 
 class Purpose(StrEnum):
@@ -114,14 +113,14 @@ class Flight:
     nonce: int
     state: State
     why: str
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[Attempt, ...]
     sent_block: int | None = None
     receipt: Receipt | None = None
 
     @property
-    def newest(self) -> Attempt | None:
+    def newest(self) -> Attempt:
         """The attempt a node should hold now: each one replaces those before it."""
-        return self.attempts[-1] if self.attempts else None
+        return self.attempts[-1]
 
     def attempt(self, hash_: str) -> Attempt:
         """The attempt with this hash; KeyError when there is none."""

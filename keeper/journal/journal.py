@@ -27,6 +27,9 @@ from keeper.journal.sqlite import WriterLock, broken, connect, place_of
 from keeper.journal.tables import VERSION, about, attempt, intent, metadata, nonce, outcome, turn, verdict
 
 FORMAT = "threshold-keeper journal"
+_OPEN = insert(intent).values(
+    opened=select(func.coalesce(func.max(intent.c.opened), 0) + 1).scalar_subquery()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,30 +214,35 @@ class Journal(Reader):
                 db.execute(insert(verdict), [rows.verdict_row(written[0], each) for each in verdicts])
         return True
 
-    def open_intent(self, planned: Intent, chain_id: int, sender: Address, number: int) -> Flight:
-        """Take the nonce for the intent; `Unsafe` when either is taken already."""
-        why = f"journal: nonce {number} is taken for it"
-        step = Step(planned.decided_block, State.NONCE_BOUND, why, None)
-        taken = Unsafe(f"journal: intent {planned.id} or nonce {number} of {sender} is already taken")
+    def open_intent(
+        self, planned: Intent, chain_id: int, sender: Address, number: int, signed: Attempt
+    ) -> Flight:
+        """Keep the intent, its nonce and the signed bytes, which may be broadcast once this has returned.
+
+        `Unsafe`, and nothing kept, when the intent or the nonce is taken already.
+        """
+        flight = Flight(
+            planned, chain_id, sender, number, State.SIGNED, f"send: signed as {signed.hash}", (signed,)
+        )
+        held = {"chain": chain_id, "sender": sender, "number": number, "intent": planned.id}
         with self._transaction() as db:
-            opened = db.execute(select(func.coalesce(func.max(intent.c.opened), 0))).scalar_one() + 1
             try:
-                db.execute(insert(intent), rows.intent_row(planned, chain_id, sender, number, opened))
-                held = {"chain": chain_id, "sender": sender, "number": number, "intent": planned.id}
+                db.execute(_OPEN, rows.intent_row(flight))
                 db.execute(insert(nonce), held)
             except IntegrityError as error:
-                raise taken from error
+                raise Unsafe(
+                    f"journal: intent {planned.id} or nonce {number} of {sender} is already taken"
+                ) from error
+            db.execute(insert(attempt), rows.attempt_row(planned.id, 1, signed))
+            step = Step(signed.block, flight.state, flight.why, None)
             db.execute(insert(outcome), rows.step_row(planned.id, 1, step))
-        return Flight(planned, chain_id, sender, number, State.NONCE_BOUND, why)
+        return flight
 
     def add_attempt(self, intent_id: str, signed: Attempt) -> None:
-        """Keep signed bytes, which may be broadcast once this has returned."""
+        """Keep the signed bytes of a replacement, which may be broadcast once this has returned."""
         with self._transaction() as db:
             n = _next_n(db, attempt, intent_id)
             db.execute(insert(attempt), rows.attempt_row(intent_id, n, signed))
-            if n == 1:
-                why = f"send: signed as {signed.hash}"
-                _step(db, intent_id, Step(signed.block, State.SIGNED, why, None))
 
     def record(self, intent_id: str, step: Step, sent_block: int | None = None) -> None:
         """Where a flight stands now. An abandoned one gives its nonce back in the same transaction."""

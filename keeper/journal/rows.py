@@ -55,16 +55,16 @@ def verdict_of(row: RowMapping) -> Verdict:
     return Verdict(_key(row), Kind(row["kind"]), row["why"], measure)
 
 
-def intent_row(intent: Intent, chain_id: int, sender: Address, nonce: int, opened: int) -> dict[str, Any]:
-    """An intent that has just been given its nonce."""
+def intent_row(flight: Flight) -> dict[str, Any]:
+    """A flight that is just being opened, but for its place in the order of all."""
+    intent = flight.intent
     plan, rehearsal = intent.plan, intent.rehearsal
     return {
         "id": intent.id,
-        "opened": opened,
-        "chain": chain_id,
-        "sender": sender,
-        "number": nonce,
-        "state": State.NONCE_BOUND.value,
+        "chain": flight.chain_id,
+        "sender": flight.sender,
+        "number": flight.nonce,
+        "state": flight.state.value,
         "owner": plan.key.owner,
         "thresholds": plan.key.thresholds,
         "rule": plan.key.id,

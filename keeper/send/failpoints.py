@@ -12,9 +12,8 @@ from typing import Final, Literal
 VARIABLE: Final = "KEEPER_CRASH_AT"
 
 Name = Literal[
-    "after_intent",
     "after_sign",
-    "after_attempt",
+    "after_intent",
     "after_send",
     "after_broadcast",
     "after_included",
@@ -25,11 +24,9 @@ Name = Literal[
     "after_cancel_sign",
     "after_cancel_attempt",
     "after_cancel_send",
-    "after_release",
 ]
-"""In the order of a flight: the nonce and intent are durable; the bytes exist in memory; the bytes are durable; the
-node was asked; its answer is durable; a receipt is durable; the end is durable. Then the same of a replacement, of a
-cancellation, and of giving an unsigned intent's nonce back."""
+"""In the order of a flight: the bytes exist in memory; intent, nonce and bytes are durable; the node was asked; its
+answer is durable; a receipt is durable; the end is durable. Then the same of a replacement and of a cancellation."""
 
 
 def reach(name: Name) -> None:

@@ -91,16 +91,13 @@ Action = Wait | Include | Finish | Resend | Replace
 
 def next_action(flight: Flight, seen: Seen, limits: SendLimits, restarted: bool = False) -> Action:
     """The one thing to do now about a flight that has not ended; a keeper just `restarted` first repeats itself."""
-    newest = flight.newest
-    if newest is None:
-        return Finish(State.ABANDONED, None, "send: nothing was signed for it, so its nonce is given back")
     if seen.receipt is not None:
         return _mined(flight, seen.receipt, min(seen.final, seen.head))
     if seen.unread:
         return Wait(flight.state, f"send: the node could not say whether nonce {flight.nonce} was mined")
     if seen.mined > flight.nonce:
         return _spent(flight, seen)
-    return _unmined(flight, newest, seen, limits, restarted)
+    return _unmined(flight, flight.newest, seen, limits, restarted)
 
 
 def _mined(flight: Flight, receipt: Receipt, final: int) -> Action:

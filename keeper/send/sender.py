@@ -31,7 +31,7 @@ from keeper.send.failpoints import Name, reach
 from keeper.send.fees import SendLimits, first_fees
 from keeper.send.flight import Action, Finish, Include, Replace, Resend, Wait, next_action
 from keeper.send.look import Look
-from keeper.send.signers import Signer, Transaction, check_signed
+from keeper.send.signers import LocalSigner, Signer, Transaction, check_signed
 
 TRANSFER_GAS = 21_000
 """What a transfer of nothing to oneself costs."""
@@ -52,6 +52,7 @@ class Sender:
         self._open: tuple[Flight, ...] = ()
         self._mined: tuple[Flight, ...] = ()
         self._held: tuple[Flight, ...] | None = None
+        self._top_nonce: int | None = None
         self._news: tuple[Change, ...] = ()
         self._followed = ""
 
@@ -112,11 +113,10 @@ class Sender:
         return None
 
     def launch(self, intent: Intent, head: Block) -> Flight:
-        """Journal, sign, journal, broadcast once; the flight as it then stands.
+        """Sign, journal, broadcast once; the flight as it then stands.
 
-        A `Refused` means that nothing left this machine; an intent opened by then is abandoned, at the latest by the
-        next `follow`. Whatever goes wrong once bytes may be out is in the flight's state and reason, except that the
-        journal itself failed: that is `Ambiguous`.
+        A `Refused` means that nothing left this machine. Whatever goes wrong once bytes may be out is in the flight's
+        state and reason, except that the journal itself failed: that is `Ambiguous`.
         """
         waiting = self.busy()
         if waiting is not None:
@@ -124,21 +124,13 @@ class Sender:
         self._held = None
         fees = first_fees(head.base_fee, self._limits)
         nonce = self._next_nonce(intent.gas_limit * fees.max_fee)
-        flight = self._journal.open_intent(intent, self._chain_id, self._signer.address, nonce)
-        reach("after_intent")
-        try:
-            attempt = self._sign(flight, Purpose.ACT, fees, head)
-        except Exception as error:
-            why = f"send: not signed ({type(error).__name__}), so its nonce is given back"
-            self._journal.record(intent.id, Step(head.number, State.ABANDONED, why, None))
-            raise
+        attempt = self._sign(intent, nonce, Purpose.ACT, fees, head)
         reach("after_sign")
-        self._journal.add_attempt(intent.id, attempt)
-        reach("after_attempt")
+        flight = self._journal.open_intent(intent, self._chain_id, self._signer.address, nonce, attempt)
+        reach("after_intent")
         answer = self._doubted(self._broadcast(attempt), attempt)
         reach("after_send")
         state = State.ABANDONED if answer.meaning is Meaning.REFUSED else State.BROADCAST
-        flight = replace(flight, attempts=(attempt,))
         flight = self._write(flight, state, _told(answer), head, sent_block=head.number, left=True)
         self._open = (*self._open, flight)
         reach("after_broadcast")
@@ -147,6 +139,7 @@ class Sender:
     def _flights(self) -> tuple[Flight, ...]:
         """All that have not ended, as the journal has them: read anew after anything was written."""
         if self._held is None:
+            self._top_nonce = self._journal.top_nonce(self._chain_id, self._signer.address)
             self._held = self._journal.flights(self._chain_id, self._signer.address)
         return self._held
 
@@ -156,7 +149,7 @@ class Sender:
         latest, pending, balance = self._look.account()
         if balance < cost:
             raise Unsafe(f"send: {address} holds {balance} wei, and the gas may cost {cost}")
-        top = self._journal.top_nonce(self._chain_id, address)
+        top = self._top_nonce
         nonce = latest if top is None else max(top + 1, latest)
         if nonce > latest:
             raise Unsafe(
@@ -199,7 +192,7 @@ class Sender:
                 return after
             case Finish():
                 after = self._write(flight, action.state, action.why, head, action.receipt)
-                reach("after_release" if action.state is State.ABANDONED else "after_final")
+                reach("after_final")
                 return after
             case Resend():
                 return self._resend(flight, action, head)
@@ -220,12 +213,12 @@ class Sender:
                 return self._write(flight, State.BROADCAST, objection, head)
         names = _REPLACE_STEPS[action.purpose]
         try:
-            attempt = self._sign(flight, action.purpose, action.fees, head)
+            attempt = self._sign(flight.intent, flight.nonce, action.purpose, action.fees, head)
         except Exception as error:  # noqa: BLE001 - whoever signs, the attempts already out are still followed
             why = f"send: not replaced by a higher bid: not signed ({type(error).__name__})"
             if action.known:
                 return self._write(flight, State.BROADCAST, why, head)
-            return self._resend(flight, Resend(flight.attempts[-1], why), head)
+            return self._resend(flight, Resend(flight.newest, why), head)
         reach(names[0])
         self._held = None
         self._journal.add_attempt(flight.intent.id, attempt)
@@ -248,13 +241,14 @@ class Sender:
             return "send: not replaced by a higher bid: the node did not answer whether the call still works"
         return ""
 
-    def _sign(self, flight: Flight, purpose: Purpose, fees: Fees, head: Block) -> Attempt:
+    def _sign(self, intent: Intent, nonce: int, purpose: Purpose, fees: Fees, head: Block) -> Attempt:
         if purpose is Purpose.ACT:
-            call, gas = flight.intent.call, flight.intent.gas_limit
+            call, gas = intent.call, intent.gas_limit
         else:
             call, gas = Call(self._signer.address, b""), TRANSFER_GAS
-        signed = self._signer.sign(Transaction(self._chain_id, flight.nonce, fees, gas, call))
-        check_signed(self._signer, signed)
+        signed = self._signer.sign(Transaction(self._chain_id, nonce, fees, gas, call))
+        if not isinstance(self._signer, LocalSigner):  # a key in this process is proven once, at the start
+            check_signed(self._signer, signed)
         return Attempt(signed.hash, signed.raw, fees, purpose, head.number)
 
     def _broadcast(self, attempt: Attempt) -> Answer:

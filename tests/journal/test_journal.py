@@ -93,13 +93,9 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def test_a_flight__written_step_by_step__is_read_back_whole(journal: Journal) -> None:
-    opened = journal.open_intent(intent(), CHAIN, KEEPER, 7)
+    opened = journal.open_intent(intent(), CHAIN, KEEPER, 7, attempt(1))
     assert journal.flights(CHAIN, KEEPER) == (opened,)
-    assert (opened.state, opened.nonce, opened.attempts) == (State.NONCE_BOUND, 7, ())
-
-    journal.add_attempt("one", attempt(1))
-    (signed,) = journal.flights()
-    assert (signed.state, signed.attempts) == (State.SIGNED, (attempt(1),))
+    assert (opened.state, opened.nonce, opened.attempts) == (State.SIGNED, 7, (attempt(1),))
 
     journal.record("one", Step(10, State.BROADCAST, "send: the node holds it", None), sent_block=10)
     journal.add_attempt("one", attempt(2, Purpose.CANCEL))
@@ -121,7 +117,6 @@ def test_a_flight__written_step_by_step__is_read_back_whole(journal: Journal) ->
     (done,) = journal.actions(OWNER)
     assert (done.state, done.why, done.receipt, done.sent_block) == (State.FINAL, "send: done", RECEIPT, 10)
     assert [step.state for step in journal.story("one")] == [
-        State.NONCE_BOUND,
         State.SIGNED,
         State.BROADCAST,
         State.INCLUDED,
@@ -131,38 +126,37 @@ def test_a_flight__written_step_by_step__is_read_back_whole(journal: Journal) ->
 
 
 def test_a_nonce__held_by_an_intent__is_not_given_twice(journal: Journal) -> None:
-    journal.open_intent(intent("one"), CHAIN, KEEPER, 7)
+    journal.open_intent(intent("one"), CHAIN, KEEPER, 7, attempt(1))
     with pytest.raises(Unsafe, match="nonce 7"):
-        journal.open_intent(intent("two"), CHAIN, KEEPER, 7)
+        journal.open_intent(intent("two"), CHAIN, KEEPER, 7, attempt(1))
     assert [flight.intent.id for flight in journal.actions()] == ["one"], (
         "the refused intent left nothing behind"
     )
-    journal.open_intent(intent("two"), CHAIN, STRANGER, 7)
-    journal.open_intent(intent("three"), 1, KEEPER, 7)
+    journal.open_intent(intent("two"), CHAIN, STRANGER, 7, attempt(1))
+    journal.open_intent(intent("three"), 1, KEEPER, 7, attempt(1))
 
 
 def test_an_intent__opened_again__is_refused(journal: Journal) -> None:
-    journal.open_intent(intent("one"), CHAIN, KEEPER, 7)
+    journal.open_intent(intent("one"), CHAIN, KEEPER, 7, attempt(1))
     with pytest.raises(Unsafe, match="intent one"):
-        journal.open_intent(intent("one"), CHAIN, KEEPER, 8)
+        journal.open_intent(intent("one"), CHAIN, KEEPER, 8, attempt(1))
     assert journal.top_nonce(CHAIN, KEEPER) == 7
 
 
 def test_a_nonce__of_an_abandoned_intent__may_be_taken_again(journal: Journal) -> None:
     assert journal.top_nonce(CHAIN, KEEPER) is None
-    journal.open_intent(intent("one"), CHAIN, KEEPER, 7)
-    journal.record("one", Step(10, State.ABANDONED, "send: nothing was signed for it", None))
+    journal.open_intent(intent("one"), CHAIN, KEEPER, 7, attempt(1))
+    journal.record("one", Step(10, State.ABANDONED, "send: refused, so its nonce is given back", None))
     assert journal.top_nonce(CHAIN, KEEPER) is None
-    journal.open_intent(intent("two"), CHAIN, KEEPER, 7)
+    journal.open_intent(intent("two"), CHAIN, KEEPER, 7, attempt(1))
     assert [(flight.intent.id, flight.state) for flight in journal.actions()] == [
         ("one", State.ABANDONED),
-        ("two", State.NONCE_BOUND),
+        ("two", State.SIGNED),
     ]
 
 
 def test_an_attempt__of_bytes_already_held__is_refused(journal: Journal) -> None:
-    journal.open_intent(intent("one"), CHAIN, KEEPER, 7)
-    journal.add_attempt("one", attempt(1))
+    journal.open_intent(intent("one"), CHAIN, KEEPER, 7, attempt(1))
     with pytest.raises(JournalBroken, match="UNIQUE"):
         journal.add_attempt("one", attempt(1))
     with pytest.raises(JournalBroken, match="FOREIGN KEY"):
@@ -222,7 +216,7 @@ def test_a_page__of_a_block_without_a_turn__is_the_turn_before(journal: Journal)
 def test_a_page__around_a_flight__tells_what_was_decided_under_way_and_later(journal: Journal) -> None:
     for number in (9, 10, 11, 12, 13):
         journal.write_turn(block(number), [])
-    journal.open_intent(intent("one", block(10)), CHAIN, KEEPER, 7)
+    journal.open_intent(intent("one", block(10)), CHAIN, KEEPER, 7, attempt(1))
     journal.record("one", Step(12, State.FINAL, "send: done", RECEIPT))
 
     def told(number: int) -> tuple[int, int, bool]:
@@ -243,7 +237,7 @@ def test_pruning__spares_turns_in_which_something_was_decided(journal: Journal) 
     verdict = Verdict(RuleKey(THRESHOLDS, OWNER, 0), Kind.WITHIN, "judge: within", health_measure(WAD))
     for number in (9, 10, 11):
         journal.write_turn(block(number), [verdict])
-    journal.open_intent(intent("one", block(10)), CHAIN, KEEPER, 7)
+    journal.open_intent(intent("one", block(10)), CHAIN, KEEPER, 7, attempt(1))
     assert journal.prune(before=11) == 1
     assert journal.verdicts(OWNER, 9) is None
     page = journal.verdicts(OWNER, 10)
@@ -280,8 +274,7 @@ def test_a_killed_keeper__holds_no_lock_and_lost_nothing_it_was_told_is_written(
         import test_journal as t
         journal = t.Journal({str(path)!r})
         journal.write_turn(t.block(10), [])
-        journal.open_intent(t.intent(), t.CHAIN, t.KEEPER, 7)
-        journal.add_attempt("one", t.attempt(1))
+        journal.open_intent(t.intent(), t.CHAIN, t.KEEPER, 7, t.attempt(1))
         os.kill(os.getpid(), 9)
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(source)], check=False, timeout=60)
@@ -296,7 +289,7 @@ def test_a_reader__beside_the_writer__sees_every_commit_and_writes_nothing(path:
         assert reader.last_turn() is None
         journal.write_turn(block(10), [])
         assert reader.last_turn() == another.last_turn() == block(10)
-        journal.open_intent(intent(), CHAIN, KEEPER, 7)
+        journal.open_intent(intent(), CHAIN, KEEPER, 7, attempt(1))
         assert reader.actions() == journal.actions()
         assert not hasattr(reader, "write_turn")
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
@@ -343,8 +336,8 @@ def test_a_damaged_journal__when_opened__is_refused_in_one_sentence(path: Path) 
     with Journal(path) as journal:
         for number in range(40):
             name = f"intent {number}"
-            journal.open_intent(intent(name), CHAIN, KEEPER, number)
-            journal.add_attempt(name, replace(attempt(1), hash=f"0x{number:064x}"))
+            signed = replace(attempt(1), hash=f"0x{number:064x}")
+            journal.open_intent(intent(name), CHAIN, KEEPER, number, signed)
     content = bytearray(path.read_bytes())
     for start in range(4096, len(content), 4096):
         content[start : start + 64] = b"\xff" * 64
@@ -406,7 +399,7 @@ def test_a_full_disk__at_a_write__is_refused_and_what_was_written_stays(path: Pa
         opened = 0
         try:
             for n in range(1000):
-                journal.open_intent(t.intent(f"intent {{n}}"), t.CHAIN, t.KEEPER, n)
+                journal.open_intent(t.intent(f"intent {{n}}"), t.CHAIN, t.KEEPER, n, t.attempt(1))
                 opened += 1
         except t.JournalBroken as error:
             assert len(journal.flights()) == opened, "nothing half-written"

@@ -86,7 +86,7 @@ def all_is_well(anvil: Anvil, path: Path, numbers: int, ended: State) -> None:
         assert flight.attempts == (), "only what was never signed is abandoned"
 
 
-@pytest.mark.parametrize("step", [name for name in get_args(Name) if name != "after_release"])
+@pytest.mark.parametrize("step", get_args(Name))
 def test_a_keeper__killed_at_a_step__goes_on_where_it_was(anvil: Anvil, tmp_path: Path, step: str) -> None:
     weather = WEATHER.get(step.split("_")[1], "calm")
     path = tmp_path / "keeper.db"
@@ -96,16 +96,6 @@ def test_a_keeper__killed_at_a_step__goes_on_where_it_was(anvil: Anvil, tmp_path
     )
     assert run(anvil, path, 2, weather) == 0
     all_is_well(anvil, path, 2, State.CANCELLED if weather == "late" else State.FINAL)
-
-
-def test_a_keeper__killed_as_it_gives_a_nonce_back__goes_on_where_it_was(
-    anvil: Anvil, tmp_path: Path
-) -> None:
-    path = tmp_path / "keeper.db"
-    assert run(anvil, path, 2, "calm", crash_at="after_intent") == CRASHED
-    assert run(anvil, path, 2, "calm", crash_at="after_release") == CRASHED
-    assert run(anvil, path, 2, "calm") == 0
-    all_is_well(anvil, path, 2, State.FINAL)
 
 
 def highest(path: Path) -> int:

@@ -17,14 +17,6 @@ SEEN = Seen(head=101, now=1_000, base_fee=10 * GWEI, final=40, mined=7, known=Tr
 CANCEL = attempt(2, Fees(45 * GWEI, 2 * GWEI), Purpose.CANCEL)
 
 
-def test_an_unsigned_flight__whatever_the_chain_shows__is_abandoned() -> None:
-    unsigned = replace(flight(State.NONCE_BOUND, sent=None), attempts=())
-    for seen in (SEEN, replace(SEEN, mined=99, nonce_final=True), replace(SEEN, now=2**50)):
-        action = next_action(unsigned, seen, LIMITS)
-        assert isinstance(action, Finish)
-        assert (action.state, action.alarm) == (State.ABANDONED, False)
-
-
 @pytest.mark.parametrize("state", [State.SIGNED, State.BROADCAST, State.INCLUDED])
 @pytest.mark.parametrize(("final", "succeeded"), [(100, True), (101, True), (100, False), (101, False)])
 def test_a_receipt__good_or_bad__ends_a_flight_only_when_final(

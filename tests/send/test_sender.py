@@ -323,12 +323,11 @@ def test_a_journal_that_cannot_keep_the_bytes__sends_nothing(
         raise JournalBroken("journal: nothing more could be written")
 
     with monkeypatch.context() as broken:
-        broken.setattr(stage.journal, "add_attempt", full)
+        broken.setattr(stage.journal, "open_intent", full)
         with pytest.raises(JournalBroken):
             stage.launch(intent(1))
     assert stage.nonces("pending") == 0
-    (change,) = stage.follow()
-    assert change.flight.state is State.ABANDONED
+    assert stage.journal.actions() == ()
     assert stage.launch(intent(2)).nonce == 0
 
 
@@ -362,7 +361,7 @@ def test_a_signer_out_of_reach__costs_no_nonce_and_stops_no_flight(stage: Stage)
     mute = Sender(stage.node, stage.journal, Silent(), CHAIN, LIMITS)
     with pytest.raises(Misconfigured, match="does not answer"):
         mute.launch(intent(1), stage.head())
-    assert stage.flight().state is State.ABANDONED
+    assert stage.journal.actions() == ()
     stage.launch(intent(2))
     for _ in range(LIMITS.stuck_blocks):
         stage.outbid(20 * GWEI)
@@ -373,6 +372,23 @@ def test_a_signer_out_of_reach__costs_no_nonce_and_stops_no_flight(stage: Stage)
     stage.mine()
     mute.follow(stage.head())
     assert stage.flight("intent 2").state is State.INCLUDED
+
+
+class Forger:
+    """A signer that signs with another key than it says."""
+
+    address = KEEPER
+
+    def sign(self, transaction: Transaction) -> Signed:
+        return LocalSigner(Secret(STRANGER_KEY)).sign(transaction)
+
+
+def test_a_signer_outside__is_not_taken_at_its_word(stage: Stage) -> None:
+    forged = Sender(stage.node, stage.journal, Forger(), CHAIN, LIMITS)
+    with pytest.raises(Misconfigured, match=f"its signature is {STRANGER}'s"):
+        forged.launch(intent(1), stage.head())
+    assert stage.journal.actions() == ()
+    assert stage.nonces("pending") == 0
 
 
 def test_a_node_on_another_chain__is_refused_at_the_start(stage: Stage) -> None:
@@ -435,18 +451,10 @@ def test_a_node_that_cannot_show_old_state__proves_no_foreign_use(
     assert change.flight.state is State.REPLACED
 
 
-def test_an_unsigned_intent__found_at_the_start__gives_its_nonce_back(stage: Stage) -> None:
-    stage.journal.open_intent(intent(1), CHAIN, KEEPER, 0)
-    (change,) = stage.restart()
-    assert (change.before, change.flight.state) == (State.NONCE_BOUND, State.ABANDONED)
-    assert stage.launch(intent(2)).nonce == 0
-
-
 def test_signed_bytes__found_at_the_start__go_out_as_they_are(stage: Stage) -> None:
     fees = Fees(30 * GWEI, GWEI)
-    stage.journal.open_intent(intent(1), CHAIN, KEEPER, 0)
-    signed = stage.sender._sign(stage.flight(), Purpose.ACT, fees, stage.head())
-    stage.journal.add_attempt("intent 1", signed)
+    signed = stage.sender._sign(intent(1), 0, Purpose.ACT, fees, stage.head())
+    stage.journal.open_intent(intent(1), CHAIN, KEEPER, 0, signed)
     stage.journal.record("intent 1", Step(0, State.BROADCAST, "send: sent", None), sent_block=0)
     stage.mine(20)
     (change,) = stage.restart()
