@@ -97,7 +97,8 @@ def funded(world: World) -> World:
 def mainnet(anvil: Anvil) -> World:
     """Ethereum's own Aave V3 and Uniswap V3 as a world, as far as these tests look at it.
 
-    Source: bgd-labs/aave-address-book for Aave, Uniswap's deployment list for Uniswap.
+    Source: @bgd-labs/aave-address-book 4.44.22 and @uniswap/sdk-core 7.19.4, compared one by one; the pool is the
+    factory's CREATE2 address of the pair, which tests/protocols computes.
     """
     weth = Address("0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2")
     usdc = Address("0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48")
