@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +30,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from keeper.demo.play import DOLLAR, Play
+from keeper.demo.loans import LoanPair, open_loans
+from keeper.demo.play import Play
 from keeper.demo.process import CONFIG, JOURNAL, KeeperProcess
 from keeper.demo.telling import record_of
 from keeper.devnet.actors import Liquidator
@@ -39,27 +39,14 @@ from keeper.devnet.anvil import Anvil
 from keeper.devnet.bars import HOUR, Bar, read_bars
 from keeper.devnet.founding import deploy_thresholds, deploy_world
 from keeper.devnet.scenario import Scenario, black_thursday
-from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
-from keeper.domain.loans import Band, Limits, LoanRule
-from keeper.domain.units import BPS, NOBODY
 from keeper.journal.journal import Reader
-from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
 from keeper.report import page, screen
 from keeper.report.record import (
     Record,
-    Terms,
     clock_text,
 )
 
-COLLATERAL_ETH: Final = 100
-HEALTH_START: Final = "1.6"
-# What a careful borrower might write. From a floor of 1.40 the price may fall by another 28 % before Aave liquidates,
-# more than the worst hour of these two days did; acting lands on 1.60, so that each act buys 12 % of room and gas is
-# not spent on every dip. A per cent of slippage is ample for so small a sale, and one act repays at most half the debt.
-BAND: Final = Band(floor_bps=14_000, target_bps=16_000, ceiling_bps=25_000)
-SLIPPAGE_BPS: Final = 100
-COOLDOWN_SECONDS: Final = 300
 DEFAULT_GAS_GWEI: Final = 30.0
 MAX_MOVE_BPS: Final = 200
 
@@ -152,37 +139,17 @@ def _played(bars: tuple[Bar, ...], folder: Path, tell: Callable[[int, str], None
     tell(0, "building the chain, Aave and Uniswap")
     with Anvil(timestamp=bars[0].open_time - HOUR) as anvil:
         world = deploy_thresholds(deploy_world(anvil.url, eth_price=bars[0].open))
-        terms = _open_loans(world, bars)
+        expiry = world.node.head().timestamp + len(bars) * HOUR + _YEAR
+        terms = open_loans(world, expiry)
         tell(0, "starting the keeper")
         with KeeperProcess(folder, world, anvil.url.replace("http", "ws", 1)) as keeper:
-            play = Play(world, keeper, Liquidator(world))
+            liquidator = Liquidator(world)
+            loans = LoanPair(world, liquidator)
+            play = Play(world, keeper, liquidator, (loans,))
             play.begin()
             for step in Scenario(bars, max_move_bps=MAX_MOVE_BPS).play(world):
                 play.take(step)
                 tell(step.point.bar, play.line(step))
         play.end()
         with Reader(folder / JOURNAL) as journal:
-            return record_of(play, terms, MAX_MOVE_BPS, journal)
-
-
-def _open_loans(world: World, bars: tuple[Bar, ...]) -> Terms:
-    """Two loans alike to the last unit; the owner's gets a rule and the contract's leave to sell its collateral."""
-    owner, twin = world.roles.owner, world.roles.twin
-    world.open_loan(owner, COLLATERAL_ETH, health=HEALTH_START)
-    debt = world.balance("USDC", owner)
-    world.open_loan(twin, COLLATERAL_ETH, Decimal(debt) / DOLLAR)
-    expiry = world.node.head().timestamp + len(bars) * HOUR + _YEAR
-    limits = Limits(SLIPPAGE_BPS, COOLDOWN_SECONDS, debt // 2, expiry, keeper=NOBODY)
-    rule = LoanRule(world.weth.token, world.usdc.token, BAND, limits)
-    world.send(owner, world.thresholds, SET_RULE.signature, 0, rule_fields(rule))
-    world.approve(owner, world.weth.a_token, world.thresholds)
-    return Terms(
-        collateral_eth=COLLATERAL_ETH,
-        debt_usdc=debt / DOLLAR,
-        health_start=float(HEALTH_START),
-        floor=BAND.floor_bps / BPS,
-        target=BAND.target_bps / BPS,
-        slippage_bps=SLIPPAGE_BPS,
-        cooldown=COOLDOWN_SECONDS,
-        max_step=limits.max_step / DOLLAR,
-    )
+            return record_of(play, loans, terms, MAX_MOVE_BPS, journal)

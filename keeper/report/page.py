@@ -183,9 +183,16 @@ def _seizures(record: Record) -> str:
 
 
 def _reasons(record: Record) -> str:
-    heads = ("Block time", "Block", "Verdict", "Health", "Why", "What followed")
+    heads = ("Block time", "Block", "Verdict", "At", "Why", "What followed")
     rows = [
-        (clock_text(reason.time), f"{reason.block:,}", reason.verdict, reason.health, reason.why, reason.done)
+        (
+            clock_text(reason.time),
+            f"{reason.block:,}",
+            reason.verdict,
+            reason.measure,
+            reason.why,
+            reason.done,
+        )
         for reason in record.reasons
     ]
     table = _table("The reasons in the journal", heads, rows, "No turn called for anything.", words=2)

@@ -67,7 +67,7 @@ class Reason:
     block: int
     time: int
     verdict: str
-    health: str
+    measure: str
     why: str
     done: str
 

@@ -147,7 +147,7 @@ def _print_reasons(console: Console, record: Record) -> None:
     console.print(Text("The journal's reasons", style="bold"))
     for reason in record.reasons[:_MOST_ROWS]:
         line = Text(f"  {clock_text(reason.time)}  block {reason.block}  ", style="dim")
-        line.append(f"{reason.verdict} at {reason.health}: {reason.why}", style="default")
+        line.append(f"{reason.verdict} at {reason.measure}: {reason.why}", style="default")
         console.print(line)
         if reason.done:
             console.print(Text(f"    {reason.done}"))

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # The composition root sees every room of a keeper, and none that only a devnet needs.
 MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report"}
 MAY_IMPORT["show"] = {"domain", "journal", "positions", "turn", "app"}
-MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "report", "devnet"}
+MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "chain", "report", "devnet"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 
 # Who may import a library that is heavy, or that another might one day replace.
