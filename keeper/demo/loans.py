@@ -19,7 +19,8 @@ from keeper.domain.units import BASE, BPS, NO_DEBT, NOBODY, WAD
 from keeper.journal.journal import Reader
 from keeper.protocols.aave_v3 import GET_USER_ACCOUNT_DATA
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
-from keeper.report.record import Act, Cost, Hour, Seizure, Side, Terms, health_text
+from keeper.report.record import Act, Cost, Hour, Seizure, Side, Terms
+from keeper.report.texts import health_text
 
 COLLATERAL_ETH: Final = 100
 HEALTH_START: Final = "1.6"

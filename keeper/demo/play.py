@@ -15,7 +15,7 @@ from keeper.devnet.actors import Liquidator
 from keeper.devnet.scenario import Step
 from keeper.devnet.world import BLOCK_SECONDS, World
 from keeper.domain.errors import Blind
-from keeper.report.record import clock_text
+from keeper.report.texts import clock_text
 
 ETHER: Final = 10**18
 DOLLAR: Final = 10**6

@@ -42,10 +42,8 @@ from keeper.devnet.scenario import Scenario, black_thursday
 from keeper.domain.errors import Misconfigured
 from keeper.journal.journal import Reader
 from keeper.report import page, screen
-from keeper.report.record import (
-    Record,
-    clock_text,
-)
+from keeper.report.record import Record
+from keeper.report.texts import clock_text
 
 DEFAULT_GAS_GWEI: Final = 30.0
 MAX_MOVE_BPS: Final = 200

@@ -16,7 +16,9 @@ from string import Template
 from typing import Final
 
 from keeper.domain.errors import Misconfigured
-from keeper.report.record import Record, clock_text, count_text, health_text, summary, usd_text
+from keeper.report.record import Record, summary
+from keeper.report.stories import BasketStory, RangeStory
+from keeper.report.texts import clock_text, count_text, health_text, usd_text
 
 _MOST_ROWS: Final = 500
 
@@ -40,13 +42,19 @@ def write_html(record: Record, path: Path) -> None:
         ("cost", "What each act cost", plots.cost(record), _cost_caption(record)),
         ("equity", "Equity of both loans", plots.equity(record), _equity_caption(record)),
     ]
+    if record.ranges:
+        told = (plots.ranges(record.ranges), _range_caption(record.ranges))
+        figures.append(("range", "A range that follows the price, and one that stays", *told))
+    if record.baskets:
+        told = (plots.baskets(record.baskets), _basket_caption(record.baskets))
+        figures.append(("basket", "A basket held to its weight, and one left alone", *told))
     page = Template(files("keeper.report").joinpath("page.html").read_text(encoding="utf-8"))
     text = page.substitute(
         title=escape(record.title),
         summary=escape(summary(record)),
         cards=_cards(record),
         figures="\n".join(_figure(*figure) for figure in figures),
-        acts=_acts(record),
+        acts=_acts(record) + _others(record),
         seizures=_seizures(record),
         reasons=_reasons(record),
         hours=_hours(record),
@@ -111,6 +119,27 @@ def _equity_caption(record: Record) -> str:
     )
 
 
+def _range_caption(story: RangeStory) -> str:
+    guarded, twin = story.guarded, story.twin
+    return (
+        f"The keeper moved the guarded range {count_text(len(story.acts), 'time')}; it was in range for "
+        f"{guarded.in_range:.0%} of the blocks, its twin for {twin.in_range:.0%}. Guarded: "
+        f"{usd_text(guarded.value_start)} to {usd_text(guarded.value_end)}; twin: {usd_text(twin.value_start)} to "
+        f"{usd_text(twin.value_end)}. Moving after a fall sells low: whether the fees of being in range pay for it is "
+        "for a planner to say."
+    )
+
+
+def _basket_caption(story: BasketStory) -> str:
+    guarded, twin = story.guarded, story.twin
+    return (
+        f"The keeper reweighed {count_text(len(story.acts), 'time')}; the guarded weight was never farther than "
+        f"{guarded.drift:.1%} from its target, its twin's as far as {twin.drift:.1%}. Guarded: "
+        f"{usd_text(guarded.value_start)} to {usd_text(guarded.value_end)}; twin: {usd_text(twin.value_start)} to "
+        f"{usd_text(twin.value_end)}."
+    )
+
+
 def _cards(record: Record) -> str:
     guarded, twin = (
         [
@@ -155,6 +184,45 @@ def _acts(record: Record) -> str:
         failed = count_text(record.failed, "further transaction")
         table += f"<p>{failed} came to nothing, for {usd_text(record.failed_gas)} of gas.</p>"
     return table
+
+
+def _others(record: Record) -> str:
+    """What was done for the range and the basket."""
+    told = ""
+    if record.ranges:
+        heads = ("Time (UTC)", "Block", "ETH price", "Range before", "Range after", "Lost", "Gas", "Why")
+        moved = [
+            (
+                clock_text(act.time),
+                f"{act.block:,}",
+                usd_text(act.price),
+                f"{usd_text(act.before.lower)} … {usd_text(act.before.upper)}",
+                f"{usd_text(act.after.lower)} … {usd_text(act.after.upper)}",
+                usd_text(act.lost),
+                usd_text(act.gas),
+                act.why,
+            )
+            for act in record.ranges.acts
+        ]
+        told += _table("What it did for the range", heads, moved, "The price never left the range.", words=1)
+    if record.baskets:
+        names = ("Time (UTC)", "Block", "ETH price", "Weight of ETH", "Lost", "Gas", "Why")
+        reweighed = [
+            (
+                clock_text(act.time),
+                f"{act.block:,}",
+                usd_text(act.price),
+                f"{act.before:.1%} → {act.after:.1%}",
+                usd_text(act.lost),
+                usd_text(act.gas),
+                act.why,
+            )
+            for act in record.baskets.acts
+        ]
+        told += _table(
+            "What it did for the basket", names, reweighed, "The weights never left their bands.", words=1
+        )
+    return told
 
 
 def _seizures(record: Record) -> str:

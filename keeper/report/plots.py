@@ -1,4 +1,4 @@
-"""The four plots, as plotly's JSON; colours are names that the page puts its own in for (`var(--ink)`).
+"""The plots, as plotly's JSON; colours are names that the page puts its own in for (`var(--ink)`).
 
 Assumes: plotly, which is imported nowhere else.
 """
@@ -11,7 +11,9 @@ from typing import Any, Final
 import plotly.graph_objects as go
 import plotly.io
 
-from keeper.report.record import Record, clock_text, usd_text
+from keeper.report.record import Record
+from keeper.report.stories import BasketStory, RangeStory
+from keeper.report.texts import clock_text, usd_text
 
 # plotly refuses a colour it does not know, so each role is drawn in a stand-in and renamed in the JSON.
 _INK: Final = "#010101"
@@ -165,6 +167,95 @@ def equity(record: Record) -> str:
             hovertemplate="%{y:$,.2f}",
         )
     figure.update_yaxes(rangemode="tozero")
+    return _json(figure)
+
+
+def ranges(story: RangeStory) -> str:
+    """ETH by hour, inside or outside the range that follows it and the one that stays."""
+    figure = _figure("US dollars", "$,.0f")
+    middles = [_moment(hour.time + _HOUR // 2) for hour in story.hours]
+    for name, values, fill in (
+        ("", [hour.guarded.lower for hour in story.hours], None),
+        ("guarded range", [hour.guarded.upper for hour in story.hours], "tonexty"),
+    ):
+        figure.add_scatter(
+            x=middles,
+            y=values,
+            name=name,
+            showlegend=bool(name),
+            mode="lines",
+            line={"color": _GUARDED, "width": 1.4, "shape": "hvh"},
+            fill=fill,
+            fillcolor=_RANGE,
+            hovertemplate="%{y:$,.2f}",
+        )
+    for name, level in (("twin's range", story.still.upper), ("", story.still.lower)):
+        figure.add_scatter(
+            x=middles,
+            y=[level] * len(middles),
+            name=name,
+            showlegend=bool(name),
+            mode="lines",
+            line={"color": _TWIN, "width": 1.4, "dash": "dash"},
+            hoverinfo="skip",
+        )
+    figure.add_scatter(
+        x=[_moment(hour.time + _HOUR) for hour in story.hours],
+        y=[hour.price for hour in story.hours],
+        name="ETH",
+        mode="lines",
+        line={"color": _INK, "width": 1.8},
+        hovertemplate="%{y:$,.2f}",
+    )
+    figure.add_scatter(
+        x=[_moment(act.time) for act in story.acts],
+        y=[act.price for act in story.acts],
+        name="recentred",
+        mode="markers",
+        marker={"symbol": "triangle-up", "size": 12, "color": _GUARDED},
+        text=[f"to {usd_text(act.after.lower)} … {usd_text(act.after.upper)}" for act in story.acts],
+        hovertemplate="%{y:$,.2f}: %{text}",
+    )
+    return _json(figure)
+
+
+def baskets(story: BasketStory) -> str:
+    """The weight of ETH in both baskets, with the rule's band."""
+    figure = _figure("weight of ETH", ".0%")
+    ends = [_moment(hour.time + _HOUR) for hour in story.hours]
+    for name, colour, values in (
+        ("guarded", _GUARDED, [hour.guarded_weight for hour in story.hours]),
+        ("twin", _TWIN, [hour.twin_weight for hour in story.hours]),
+    ):
+        figure.add_scatter(
+            x=ends,
+            y=values,
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 2.2},
+            hovertemplate="%{y:.1%}",
+        )
+    figure.add_hrect(
+        y0=story.target - story.band,
+        y1=story.target + story.band,
+        fillcolor=_CALM,
+        opacity=0.08,
+        line_width=0,
+    )
+    for level, name, dash in (
+        (story.target, f"target {story.target:.0%}", "dot"),
+        (story.target + story.band, f"band ± {story.band:.0%}", "dash"),
+        (story.target - story.band, "", "dash"),
+    ):
+        figure.add_scatter(
+            x=[ends[0], ends[-1]],
+            y=[level, level],
+            name=name,
+            showlegend=bool(name),
+            mode="lines",
+            line={"color": _CALM, "width": 1.4, "dash": dash},
+            hoverinfo="skip",
+        )
     return _json(figure)
 
 

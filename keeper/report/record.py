@@ -12,8 +12,10 @@ A liquidation's `penalty` is what the account's equity fell by in the block that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
+
+from keeper.report.stories import BasketStory, RangeStory
+from keeper.report.texts import clock_text, count_text, health_text, usd_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class Record:
     late: int
     blocks: int
     wall_s: float
+    ranges: RangeStory | None = None
+    baskets: BasketStory | None = None
 
     @property
     def cost(self) -> Cost:
@@ -167,6 +171,8 @@ class Record:
                 "min_health": self.twin.min_health,
                 "equity_end": self.twin.equity_end,
             },
+            **({"range": self.ranges.to_json()} if self.ranges else {}),
+            **({"basket": self.baskets.to_json()} if self.baskets else {}),
             "blocks": self.blocks,
             "wall_s": self.wall_s,
         }
@@ -184,30 +190,6 @@ def _act_json(act: Act) -> dict[str, Any]:
         "why": act.why,
         "tx": act.tx,
     }
-
-
-# How numbers are written for people
-
-
-def clock_text(seconds: int, form: str = "%d %b %H:%M") -> str:
-    """A moment, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime(form)
-
-
-def usd_text(amount: float, places: int = 2) -> str:
-    """Dollars: `$1,234.50`, `-$3.10`."""
-    sign = "-" if round(amount, places) < 0 else ""
-    return f"{sign}${abs(amount):,.{places}f}"
-
-
-def health_text(health: float | None) -> str:
-    """A health factor, rounded down so that 0.9999 never reads as 1; `no debt` where none is owed."""
-    return "no debt" if health is None else f"{int(health * 1000) / 1000:.3f}"
-
-
-def count_text(count: int, noun: str) -> str:
-    """`no liquidation`, `1 liquidation`, `3 liquidations`."""
-    return f"no {noun}" if count == 0 else f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def summary(record: Record) -> str:

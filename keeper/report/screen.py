@@ -11,15 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keeper.report.record import (
-    Hour,
-    Record,
-    clock_text,
-    count_text,
-    health_text,
-    summary,
-    usd_text,
-)
+from keeper.report.record import Hour, Record, summary
+from keeper.report.stories import BasketSide, RangeSide
+from keeper.report.texts import clock_text, count_text, health_text, usd_text
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_COLUMNS = 72
@@ -35,6 +29,7 @@ def print_record(console: Console, record: Record) -> None:
     _print_sides(console, record)
     _print_acts(console, record)
     _print_seizures(console, record)
+    _print_others(console, record)
     _print_reasons(console, record)
     pace = f"{record.blocks:,} blocks in {record.wall_s:.1f} s; the keeper took {count_text(record.turns, 'turn')}"
     late = f" and missed {count_text(record.late, 'block')}" if record.late else ""
@@ -141,6 +136,37 @@ def _print_seizures(console: Console, record: Record) -> None:
     console.print(table)
     _print_cut(console, len(record.seizures))
     console.print()
+
+
+def _print_others(console: Console, record: Record) -> None:
+    """The range and the basket, a line for each side."""
+    if record.ranges is None and record.baskets is None:
+        return
+    table = _table("The range and the basket", ("", "guarded", "twin"), figures=(1, 2))
+    if story := record.ranges:
+        table.add_row("range: moved by the keeper", f"{len(story.acts)}", "")
+        table.add_row("range: in range", f"{story.guarded.in_range:.0%}", f"{story.twin.in_range:.0%}")
+        table.add_row("range: lost by acting", usd_text(sum(act.lost for act in story.acts)), "")
+        table.add_row("range: gas, paid by the keeper", usd_text(sum(act.gas for act in story.acts)), "")
+        table.add_row(
+            "range: value, start and end", *(_start_and_end(side) for side in (story.guarded, story.twin))
+        )
+    if told := record.baskets:
+        table.add_row("basket: reweighed by the keeper", f"{len(told.acts)}", "")
+        table.add_row(
+            "basket: farthest from its weight", f"{told.guarded.drift:.1%}", f"{told.twin.drift:.1%}"
+        )
+        table.add_row("basket: lost by acting", usd_text(sum(act.lost for act in told.acts)), "")
+        table.add_row("basket: gas, paid by the keeper", usd_text(sum(act.gas for act in told.acts)), "")
+        table.add_row(
+            "basket: value, start and end", *(_start_and_end(side) for side in (told.guarded, told.twin))
+        )
+    console.print(table)
+    console.print()
+
+
+def _start_and_end(side: RangeSide | BasketSide) -> str:
+    return f"{usd_text(side.value_start)} → {usd_text(side.value_end)}"
 
 
 def _print_reasons(console: Console, record: Record) -> None:

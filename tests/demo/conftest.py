@@ -9,6 +9,17 @@ import pytest
 
 from keeper.demo.stage import demo, write
 from keeper.report.record import Act, Cost, Hour, Reason, Record, Seizure, Side, Terms
+from keeper.report.stories import (
+    BasketAct,
+    BasketHour,
+    BasketSide,
+    BasketStory,
+    RangeAct,
+    RangeHour,
+    RangeSide,
+    RangeStory,
+    Span,
+)
 
 CRASH = """open_time,open,high,low,close,gas_gwei
 2020-03-12T10:00:00Z,167.97,168.89,125.00,132.91,77.90
@@ -86,4 +97,35 @@ def told() -> Record:
         late=0,
         blocks=59,
         wall_s=1.5,
+        ranges=RangeStory(
+            hours=tuple(
+                RangeHour(start + n * 3600, 180.0, Span(150.0, 210.0), 5_000.0, 4_900.0) for n in range(3)
+            ),
+            acts=(
+                RangeAct(
+                    60,
+                    start + 90,
+                    149.0,
+                    Span(150.0, 210.0),
+                    Span(120.0, 180.0),
+                    12.5,
+                    3.25,
+                    "range: </script> left",
+                    "0xef",
+                ),
+            ),
+            still=Span(150.0, 210.0),
+            guarded=RangeSide(0.93, 5_000.0, 4_800.0),
+            twin=RangeSide(0.41, 5_000.0, 4_700.0),
+        ),
+        baskets=BasketStory(
+            target=0.5,
+            band=0.05,
+            hours=tuple(BasketHour(start + n * 3600, 180.0, 0.49, 0.41, 6_000.0, 5_900.0) for n in range(3)),
+            acts=(
+                BasketAct(61, start + 95, 160.0, 0.449, 0.5, 1.75, 2.5, "weight: </script> drifted", "0x01"),
+            ),
+            guarded=BasketSide(0.061, 6_000.0, 5_900.0),
+            twin=BasketSide(0.173, 6_000.0, 5_800.0),
+        ),
     )

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from keeper.report.page import write_html
-from keeper.report.record import Record, clock_text, count_text, health_text, summary, usd_text
+from keeper.report.record import Record, summary
 from keeper.report.screen import print_record
+from keeper.report.texts import clock_text, count_text, health_text, usd_text
 from tests.demo.conftest import Played
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
@@ -89,6 +90,21 @@ def test_the_plots__in_the_page__show_both_loans_and_every_act(played: Played) -
     assert [len(trace["y"]) for trace in equity["data"]] == [3, 3], "the start, and each hour's end"
 
 
+def test_the_page__with_a_range_and_a_basket__plots_and_lists_both(told: Record, tmp_path: Path) -> None:
+    outline = Outline(page_of(told, tmp_path))
+    plots = [a["id"] for tag, a in outline.tags if tag == "div" and a.get("class") == "plot"]
+    assert plots[-2:] == ["range", "basket"]
+    ranges, baskets = [json.loads(text) for text in outline.texts["script"] if text.startswith("{")][-2:]
+    by_name = {trace.get("name"): trace for trace in ranges["data"]}
+    assert by_name["recentred"]["y"] == [149.0]
+    assert by_name["guarded range"]["y"] == [210.0] * 3
+    by_name = {trace.get("name"): trace for trace in baskets["data"]}
+    assert by_name["twin"]["y"] == [0.41] * 3
+    cells = " ".join(outline.texts["td"])
+    assert "$120.00 … $180.00" in cells
+    assert "44.9% → 50.0%" in cells
+
+
 def test_text_from_a_chain__on_the_page__is_never_markup(told: Record, tmp_path: Path) -> None:
     text = page_of(told, tmp_path)
     assert "<i>cooling</i>" not in text
@@ -96,6 +112,8 @@ def test_text_from_a_chain__on_the_page__is_never_markup(told: Record, tmp_path:
     assert "<b>made up</b>" not in text
     assert "health: </script> low" not in text
     assert "health: &lt;/script&gt; low" in text
+    assert "range: &lt;/script&gt; left" in text
+    assert "weight: &lt;/script&gt; drifted" in text
 
 
 def test_a_page__of_a_play_in_which_nothing_happened__says_so(told: Record, tmp_path: Path) -> None:
