@@ -36,6 +36,15 @@ def __init__(manager: address):
 
 
 @external
+def prepare(token0: address, token1: address):
+    """
+    @notice Allow the manager both tokens once and for all, as a contract for one pool would.
+    """
+    extcall IERC20(token0).approve(MANAGER, max_value(uint256))
+    extcall IERC20(token1).approve(MANAGER, max_value(uint256))
+
+
+@external
 def run(order: Order):
     manager: address = MANAGER
     extcall IUniswapV3Positions(manager).decreaseLiquidity(
@@ -62,8 +71,6 @@ def run(order: Order):
     )
     amount0 = convert(convert(amount0, int256) - delta_0, uint256)
     amount1 = convert(convert(amount1, int256) - delta_1, uint256)
-    extcall IERC20(order.token0).approve(manager, amount0)
-    extcall IERC20(order.token1).approve(manager, amount1)
     token_id: uint256 = 0
     liquidity: uint128 = 0
     used0: uint256 = 0

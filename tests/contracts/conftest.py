@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contracts.range_stages import any_ranges, range_stages, ranges
 from tests.contracts.stages import any_stage, stage, stages
 
-__all__ = ["any_stage", "stage", "stages"]
+__all__ = ["any_ranges", "any_stage", "range_stages", "ranges", "stage", "stages"]

@@ -224,17 +224,17 @@ class Stage:
         *,
         approves: bool = True,
     ) -> int:
-        """A position between two ticks from `start`, its contract made an operator; about 5,000 dollars a side."""
+        """A position between two ticks from `start`, its contract made an operator; about 300,000 dollars."""
         first, second = self.pair(a, b)
         low, high = self.start + lower, self.start + upper
         manager = self.uniswap.position_manager
-        given = 10_000_000
-        for symbol in (first, second):
-            self.mint(symbol, owner, given * 10 ** DECIMALS[symbol])
-            self.approve(owner, self.tokens[symbol], manager)
         at = min(max(self.price(self.pool(a, b, fee)), sqrt_price_at(low)), sqrt_price_at(high))
         amount0 = (liquidity << 96) * (sqrt_price_at(high) - at) // sqrt_price_at(high) // at
         amount1 = liquidity * (at - sqrt_price_at(low)) >> 96
+        for symbol, amount in ((first, amount0), (second, amount1)):
+            self.mint(symbol, owner, 2 * amount + 10**6)
+            self.approve(owner, self.tokens[symbol], manager, 0)
+            self.approve(owner, self.tokens[symbol], manager)
         minting = (
             *(self.tokens[first], self.tokens[second], fee, low, high),
             *(amount0 + 10, amount1 + 10, 0, 0, owner, NEVER),
