@@ -156,7 +156,8 @@ def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[32]):
     @notice Called by the pool in the middle of a swap, to be paid.
     @dev Uniswap calls back whoever called it, so the pool in flight can only be handing us our own `data`.
     """
-    assert msg.sender == self._pool_in_flight, "pool: this caller is not the pool in flight"
+    pool: address = self._pool_in_flight
+    assert msg.sender == pool and pool != empty(address), "pool: this caller is not the pool in flight"
     self._pool_in_flight = empty(address)
     extcall IERC20(abi_decode(data, address)).transfer(
         msg.sender, convert(max(delta_0, delta_1), uint256), default_return_value=True

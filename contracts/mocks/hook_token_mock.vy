@@ -17,7 +17,7 @@ allowance: public(HashMap[address, HashMap[address, uint256]])
 
 # What it will call, and when: at the `delay`-th transfer from now.
 target: public(address)
-question: Bytes[512]
+question: Bytes[1024]
 delay: public(uint256)
 
 # How the call ended.
@@ -40,7 +40,7 @@ def mint(to: address, amount: uint256):
 
 
 @external
-def arm(target: address, question: Bytes[512], delay: uint256):
+def arm(target: address, question: Bytes[1024], delay: uint256):
     self.target = target
     self.question = question
     self.delay = delay

@@ -40,9 +40,7 @@ POSITION: Final = (
     "(uint96,address,address,address,uint24,int24,int24,uint128,uint256,uint256,uint128,uint128)"
 )
 SLOT0: Final = "(uint160,int24,uint16,uint16,uint16,uint8,bool)"
-MINTING: Final = (
-    "(address,address,uint24,int24,int24,uint256,uint256,uint256,uint256,address,uint256)"
-)
+MINTING: Final = "(address,address,uint24,int24,int24,uint256,uint256,uint256,uint256,address,uint256)"
 ROUTE: Final = "(address,address,uint24,address,uint256,uint256,uint256,uint160)"
 DECIMALS: Final = {"WETH": 18, "USDC": 6, "HOOK": 18, "MUTE": 6, "TOLL": 18}
 LIQUID: Final = 50_000 * WAD
@@ -264,7 +262,12 @@ class Stage:
         return tuple(plan.values())
 
     def act(
-        self, found: Finding | None = None, id_: int = 0, owner: Address = OWNER, sender: Address = KEEPER, **changes: Any
+        self,
+        found: Finding | None = None,
+        id_: int = 0,
+        owner: Address = OWNER,
+        sender: Address = KEEPER,
+        **changes: Any,
     ) -> Mined:
         """Act on a rule as `check` sizes it."""
         found = found or self.check(id_, owner)
@@ -280,7 +283,9 @@ class Stage:
             return reason_in(refusal.data)
         raise AssertionError("the contract accepted")
 
-    def would_refuse(self, found: Finding, id_: int = 0, owner: Address = OWNER, sender: Address = KEEPER) -> str:
+    def would_refuse(
+        self, found: Finding, id_: int = 0, owner: Address = OWNER, sender: Address = KEEPER
+    ) -> str:
         """The reason for which the plan would be refused in the newest block's own time; empty if it would not be."""
         verb = "compound" if found.action == COMPOUND else "rebalance"
         data = calldata(f"{verb}(address,uint256,{PLAN})", owner, id_, self.plan(found))
@@ -343,7 +348,9 @@ class Stage:
         """Deploy one of this project's contracts, mocks among them."""
         return create(self.node, compiled_vyper(name), *arguments)
 
-    def open_pool(self, a: str, b: str, fee: int = 500, liquidity: int = LIQUID, observations: int = 100) -> None:
+    def open_pool(
+        self, a: str, b: str, fee: int = 500, liquidity: int = LIQUID, observations: int = 100
+    ) -> None:
         """A pool at `start`, with so much liquidity over the full range, that remembers."""
         manager = self.uniswap.position_manager
         first, second = self.pair(a, b)
@@ -374,11 +381,9 @@ class Stage:
 
 
 def shipped(name: str) -> Compiled:
-    """A contract as it ships, which `tests/house` proves to be what its source compiles to: it takes long to compile."""
+    """A contract as it ships, which `tests/house` proves to be its source compiled; compiling takes long."""
     artifact = contracts.load(name)
-    return compiled(
-        name, {"abi": artifact.abi, "bytecode": artifact.bytecode.hex(), "linkReferences": {}}
-    )
+    return compiled(name, {"abi": artifact.abi, "bytecode": artifact.bytecode.hex(), "linkReferences": {}})
 
 
 @contextmanager

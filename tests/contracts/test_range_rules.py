@@ -201,7 +201,9 @@ def test_stamp__acted_on__remembers_and_follows_and_leaves_the_rest(rules: Any) 
             rules.act(OWNER, 0, 2**64, 0)
 
 
-def test_stamp__time_passes__refills_the_budget_in_a_line_and_forgets_the_count_at_midnight(rules: Any) -> None:
+def test_stamp__time_passes__refills_the_budget_in_a_line_and_forgets_the_count_at_midnight(
+    rules: Any,
+) -> None:
     with boa.env.anchor():
         written(rules, RULE)
         rules.act(OWNER, 0, 8, 700_000)

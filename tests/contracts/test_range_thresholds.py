@@ -152,7 +152,9 @@ def test_rebalance__fees_were_earned__go_into_the_new_range(any_ranges: Stage) -
 
 
 @pytest.mark.parametrize(("below", "above"), [(300, 900), (1_200, 60), (55, 57)])
-def test_rebalance__halves_differ__the_range_is_as_lopsided(any_ranges: Stage, below: int, above: int) -> None:
+def test_rebalance__halves_differ__the_range_is_as_lopsided(
+    any_ranges: Stage, below: int, above: int
+) -> None:
     stage = any_ranges
     ruled(stage, below=below, above=above)
     stage.settle(903)
@@ -211,7 +213,9 @@ def test_rebalance__day_after_day__follows_and_keeps_its_accounts(any_ranges: St
 
 
 @pytest.mark.parametrize("tick", [905, -905])
-def test_rebalance__beside_the_price__swaps_nothing_and_waits_next_to_it(any_ranges: Stage, tick: int) -> None:
+def test_rebalance__beside_the_price__swaps_nothing_and_waits_next_to_it(
+    any_ranges: Stage, tick: int
+) -> None:
     stage = any_ranges
     old = ruled(stage, placement=1)
     stage.settle(tick)
