@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "judge": {"domain"},
     "size": {"domain", "protocols"},
     "guard": {"domain"},
+    "planner": {"domain", "judge", "size"},
     "report": {"domain"},
     "journal": {"domain"},
     "chain": {"domain", "protocols"},
@@ -39,8 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clock": {"domain"},
     "settings": {"domain", "protocols"},
 }
-# The composition root sees every room of a keeper, and none that only a devnet needs.
-MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report"}
+# The composition root sees every room of a keeper, and none that only a devnet or a planner needs.
+MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
 MAY_IMPORT["show"] = {"domain", "journal", "positions", "turn", "app"}
 MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "chain", "report", "devnet"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
@@ -51,15 +52,19 @@ DOORS: dict[str, set[str]] = {
     "coincurve": {"send"},
     "eth_account": {"send"},
     "eth_keys": {"send"},
-    "numpy": {"judge", "size"},
+    "joblib": {"planner"},
+    "numba": {"planner"},
+    "numpy": {"judge", "size", "planner"},
+    "optuna": {"planner"},
     "orjson": {"journal"},
-    "plotly": {"report"},
-    "pyarrow": {"devnet"},
+    "plotly": {"report", "planner"},
+    "pyarrow": {"devnet", "planner"},
     "pydantic": {"settings"},
     "urllib3": {"chain"},
-    "rich": {"show", "demo", "report"},
+    "rich": {"show", "demo", "report", "planner"},
+    "scipy": {"planner"},
     "sqlalchemy": {"journal"},
-    "typer": {"cli"},
+    "typer": {"cli", "planner"},
     "web3": {"chain"},
     "websockets": {"chain"},
 }
@@ -180,7 +185,10 @@ def test_the_package__in_production__needs_no_compiler_and_no_test_tool() -> Non
 
 def test_a_library__that_the_package_imports__is_declared_as_its_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["sim"]]
+    wanted = [
+        *project["dependencies"],
+        *(line for extra in project["optional-dependencies"].values() for line in extra),
+    ]
     declared = {re.split(r"[^A-Za-z0-9_-]", line)[0].lower().replace("-", "_") for line in wanted}
     libraries = {(found.name or "").split(".")[0] for found in all_imports()}
     assert libraries - sys.stdlib_module_names - {"keeper"} <= declared
