@@ -1,0 +1,22 @@
+"""How a simulated rule sees, decides and fills: the conventions of every kernel, said once and held by golden tests.
+
+1.  **A bar's time is when it opens.** At its close its open, high, low and close are known, and everything before.
+2.  **A rule is judged on closes**, at every `look`-th bar from the first, by the judge's own code. Nothing later than
+    that close, and nothing of the bar's extremes, enters the decision.
+3.  **Latency is counted in bars.** 0 fills at the close judged; n fills at the open of the n-th bar after it. A fill
+    due after the last bar never happens.
+4.  **The rule is judged again at the fill**, as the contract does; no longer breached, the attempt fails and costs its
+    gas. While one attempt is under way no second is made.
+5.  **Sizes are those of the fill**: what lands the position on its destination at the fill's price, costs included.
+6.  **Costs leave the position**: pool fee and price impact on the value sold, gas at the gas price of the fill's bar,
+    flash premium on what is borrowed to unwind. A basket's weights and a range's halves are those left after paying. A
+    loan's gas comes out of a purse beside it: it lowers net worth and leaves health alone.
+7.  **The first close is the start**: capital is put on target there without cost.
+8.  **A loan lives through a bar's adverse extreme first**: interest accrues over the time since the last bar, what fell
+    due is filled at the open, liquidators see the low (of the collateral in the debt), repay the close factor's share
+    of the debt and take it with the bonus, again while health is below 1; then comes the close, and the rule's turn.
+9.  **A range earns for the part of a bar it was in range**: the share of ln low..ln high that lies in it.
+10. **Years are bars**, times their length, over 365.25 days: an hour missing from the data counts for nothing but the
+    interest of a loan and the clock of a cooldown, which go by the time stamps.
+11. **An action that would eat the whole position up is not taken**, and one that no sale can carry is not either.
+"""
