@@ -130,6 +130,17 @@ def test_a_passage__from_a_health__has_the_published_chance(
     )
 
 
+@pytest.mark.parametrize(
+    ("health", "days", "chance"), [(1.5, 30, 0.143), (1.65, 30, 0.068), (2.0, 30, 0.0105), (1.5, 7, 0.0015)]
+)
+def test_a_passage__at_the_volatility_of_eth__has_the_published_chance(
+    health: float, days: int, chance: float
+) -> None:
+    assert passage_probability(health, 0.9037, days * DAY) == pytest.approx(
+        chance, abs=5e-4 if chance > 0.02 else 5e-5
+    )
+
+
 def test_a_passage__looked_for_once_an_hour__is_missed_more_often() -> None:
     month = 30 * DAY
     hourly = passage_probability(1.25, 0.8, month, step=DAY / 24)
