@@ -107,6 +107,7 @@ COLUMNS: Final[tuple[str, ...]] = (
     "failed",
     "sum_deviation_squared",
     "max_deviation",
+    "sum_difference",
     "sum_difference_squared",
     "sum_return",
     "sum_return_squared",
@@ -181,12 +182,19 @@ class Scores:
         """All costs, in basis points of net worth a year."""
         return np.asarray(self["cost_share"] / self.years * 1e4)
 
+    @property
+    def shortfall_bps_per_year(self) -> Floats:
+        """By how much the rule earned less than the ideal, in basis points a year; negative where it earned more."""
+        return np.asarray(-self["sum_difference"] / self.years * 1e4)
+
     def certainty_fee_bps(self, risk_aversion: float) -> Floats:
         """What the rule costs its owner beside the ideal, as a yearly fee that would hurt as much, in basis points.
 
-        Costs, and half the risk aversion times the squared tracking error.
+        Half the risk aversion times the squared tracking error, and costs. Of a range not its costs alone but all that
+        it fell short by, since what it earns and loses beside its ideal is what it is held for.
         """
-        return np.asarray(self.cost_bps_per_year + 0.5e4 * risk_aversion * self.tracking_error**2)
+        paid = self.shortfall_bps_per_year if self.kind == "range" else self.cost_bps_per_year
+        return np.asarray(paid + 0.5e4 * risk_aversion * self.tracking_error**2)
 
     def row(self, at: int) -> dict[str, Any]:
         """One rule's parameters and columns, as plain numbers."""

@@ -44,6 +44,9 @@ RULE: Final = ("trigger", "destination", "is_relative", "cooldown", "look", "sca
 """The columns of a basket's rules: shares, seconds, bars, and which row of the scales widens the band."""
 
 
+_ROUNDS: Final = 5
+
+
 class BasketHistory(NamedTuple):
     """Closes and opens are bars × assets, in money; `moment` unix seconds of the close; `gas` money per action.
 
@@ -111,8 +114,8 @@ def _fill(
     """Move every weight to its target but for the share `keep` of its deviation: value left, sold, fee, impact."""
     left = value - gas
     sold, fee, impact = 0.0, 0.0, 0.0
-    for _ in range(2):
-        # What must be sold depends on what its sale leaves; the second look is right to the square of the cost.
+    for _ in range(_ROUNDS):
+        # What must be sold depends on what its sale leaves; each look is right to one power of the cost more.
         sold = _sold(units, prices, at, targets, keep, value, left)
         # Gas comes out of what is held, and is no sale.
         sold = max(sold - gas, 0.0)

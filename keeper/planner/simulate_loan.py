@@ -51,7 +51,7 @@ RULE: Final = ("floor", "target", "ceiling", "cooldown", "look", "scale")
 _WAD: Final = 1e18
 _BPS: Final = 1e4
 _FOREVER: Final = 2**62
-_ROUNDS: Final = 4
+_ROUNDS: Final = 8
 _BITES: Final = 32
 
 

@@ -38,7 +38,8 @@ _DOWNSIDE: Final = 11
 _DEVIATED: Final = 12
 _WORST: Final = 13
 _MORNING: Final = 14
-_STATE: Final = 15
+_APART: Final = 15
+_STATE: Final = 16
 # What a screen may be wrong by, so that it lets through every rule the judge might find breached.
 _SLACK: Final = 1.0 - 1e-12
 
@@ -137,6 +138,7 @@ def live_abreast(
             state[_PREVIOUS, lane] = value
             state[_PEAK, lane] = peak
             state[_DRAWDOWN, lane] = max(state[_DRAWDOWN, lane], 1.0 - value / peak)
+            state[_APART, lane] += difference
             state[_DIFFERENCE, lane] += difference * difference
             state[_GAINED, lane] += gained
             state[_SQUARED, lane] += squared
@@ -155,6 +157,7 @@ def live_abreast(
             state[_PEAK, lane],
             state[_MORNING, lane],
             bars_of_day,
+            state[_APART, lane],
             state[_DIFFERENCE, lane],
             state[_GAINED, lane],
             state[_SQUARED, lane],

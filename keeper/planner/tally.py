@@ -28,6 +28,7 @@ PENALTY: Final = COLUMNS.index("penalty")
 FAILURES: Final = COLUMNS.index("failed")
 DEVIATION_SQUARED: Final = COLUMNS.index("sum_deviation_squared")
 MAX_DEVIATION: Final = COLUMNS.index("max_deviation")
+DIFFERENCE: Final = COLUMNS.index("sum_difference")
 DIFFERENCE_SQUARED: Final = COLUMNS.index("sum_difference_squared")
 RETURN: Final = COLUMNS.index("sum_return")
 RETURN_SQUARED: Final = COLUMNS.index("sum_return_squared")
@@ -51,6 +52,7 @@ class Tally(NamedTuple):
     peak: float
     morning: float
     bars_of_day: int
+    difference: float
     difference_squared: float
     gained: float
     gained_squared: float
@@ -66,7 +68,7 @@ def begin(row: Floats, bins: Floats, value: float) -> Tally:
     row[:] = 0.0
     row[MIN_HEALTH] = np.inf
     bins[:] = 0.0
-    return Tally(value, value, value, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    return Tally(value, value, value, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @compiled
@@ -87,6 +89,7 @@ def count_bar(
         peak,
         morning,
         bars_of_day,
+        tally.difference + difference,
         tally.difference_squared + difference * difference,
         tally.gained + gained,
         tally.gained_squared + squared,
@@ -123,6 +126,7 @@ def count_cost(
 def end(tally: Tally, row: Floats, bins: Floats) -> None:
     """Write the tally into its row, and what the tail of the days lost."""
     row[FINAL_VALUE] = tally.previous
+    row[DIFFERENCE] = tally.difference
     row[DIFFERENCE_SQUARED] = tally.difference_squared
     row[RETURN] = tally.gained
     row[RETURN_SQUARED] = tally.gained_squared
