@@ -50,6 +50,7 @@ MAY_IMPORT["cli"] = set(MAY_IMPORT)
 DOORS: dict[str, set[str]] = {
     "apscheduler": {"clock"},
     "coincurve": {"send"},
+    "distributed": {"planner"},
     "eth_account": {"send"},
     "eth_keys": {"send"},
     "joblib": {"planner"},
