@@ -80,7 +80,7 @@ def measure(path: Path, risk_aversion: float) -> Metrics:
     per_year = YEAR / path.seconds
     years = path.years
     returns, ideal = returns_of(path.equity), returns_of(path.ideal)
-    day = horizon_losses(path.equity, max(1, DAY // path.seconds), overlapping=False)
+    day = day_losses(path.equity, max(1, DAY // path.seconds))
     month = horizon_losses(path.equity, max(1, MONTH // path.seconds))
     acts = path.actions
     done = (acts.side == UP) | (acts.side == DOWN)
@@ -90,7 +90,8 @@ def measure(path: Path, risk_aversion: float) -> Metrics:
         name: _bps_a_year(getattr(acts, name), worth, years)
         for name in ("fee", "impact", "gas", "premium", "penalty")
     }
-    error = tracking_error(returns, ideal, per_year)
+    # Over all bars, as a sweep counts it, the first without a return among them.
+    error = math.sqrt(float(np.sum((returns - ideal) ** 2)) / years)
     trades = float(np.sum(done)) / years
     cost = sum(split.values())
     return Metrics(
@@ -163,12 +164,22 @@ def max_drawdown(equity: Floats) -> float:
     return float(np.max(1 - equity / peak, initial=0.0))
 
 
-def horizon_losses(equity: Floats, bars: int, overlapping: bool = True) -> Floats:
-    """What was lost over each stretch of so many bars, gains below zero; none where the history is shorter."""
-    step = 1 if overlapping else bars
-    start = np.maximum(equity[: max(len(equity) - bars, 0) : step], 0)
-    finish = np.maximum(equity[bars::step], 0)[: len(start)]
-    return np.asarray(np.where(start > 0, 1 - finish / np.where(start > 0, start, 1.0), 0.0))
+def day_losses(equity: Floats, bars: int) -> Floats:
+    """What was lost over each whole day of so many bars, counted from the first, which begins with what was put in."""
+    ends = equity[bars - 1 :: bars]
+    return _lost(np.concatenate((equity[:1], ends[:-1])), ends)
+
+
+def horizon_losses(equity: Floats, bars: int) -> Floats:
+    """What was lost from each bar to so many later; neighbours overlap. None where the history is shorter."""
+    return _lost(equity[: max(len(equity) - bars, 0)], equity[bars:])
+
+
+def _lost(start: Floats, finish: Floats) -> Floats:
+    """Losses as fractions, gains below zero; nothing is left to lose after ruin."""
+    before = np.maximum(start[: len(finish)], 0)
+    alive = before > 0
+    return np.asarray(np.where(alive, 1 - np.maximum(finish, 0) / np.where(alive, before, 1.0), 0.0))
 
 
 def value_at_risk(losses: Floats, tail: float) -> float:
@@ -184,11 +195,6 @@ def tail_mean(losses: Floats, tail: float) -> float:
         return 0.0
     edge = part * worst[whole] if part > 0 else 0.0
     return float((np.sum(worst[:whole]) + edge) / (whole + part))
-
-
-def tracking_error(returns: Floats, ideal: Floats, per_year: float) -> float:
-    """A year's root mean square difference between two series of returns."""
-    return rms(returns - ideal) * math.sqrt(per_year)
 
 
 def rms(deviation: Floats) -> float:

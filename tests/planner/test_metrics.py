@@ -119,7 +119,10 @@ def test_a_drawdown__of_a_path_with_two_falls__is_the_deeper() -> None:
 def test_losses_of_a_stretch__overlapping_or_not__are_those_of_its_ends() -> None:
     equity = np.array([1.0, 2.0, 1.0, 4.0, 2.0])
     assert metrics.horizon_losses(equity, 2) == pytest.approx([0.0, -1.0, -1.0])
-    assert metrics.horizon_losses(equity, 2, overlapping=False) == pytest.approx([0.0, -1.0])
+    # A day of two bars: from what was put in to the second close, and from there to the fourth.
+    assert metrics.day_losses(equity, 2) == pytest.approx([-1.0, -1.0])
+    assert metrics.day_losses(equity, 1) == pytest.approx([0.0, -1.0, 0.5, -3.0, 0.5])
+    assert len(metrics.day_losses(equity, 6)) == 0
     assert len(metrics.horizon_losses(equity, 5)) == 0
     assert metrics.value_at_risk(metrics.horizon_losses(equity, 5), 0.05) == 0.0
     assert metrics.tail_mean(metrics.horizon_losses(equity, 5), 0.05) == 0.0

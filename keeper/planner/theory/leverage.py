@@ -18,7 +18,7 @@ def leverage_decay(
 ) -> float:
     """What one unit of equity became while the price went to `price_ratio` of itself.
 
-    `variance` is the sum of squared returns over that time (s² × years), `safe_rate` what debt costs a year.
+    `variance` is the sum of squared log returns over that time (s² × years), `safe_rate` what debt costs a year.
     """
     positive(price_ratio=price_ratio)
     not_negative(variance=variance, years=years)
