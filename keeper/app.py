@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from eth_utils.address import is_address
 
+from keeper.chain import endpoints
 from keeper.chain.heads import Heads
 from keeper.chain.node import Node
 from keeper.clock import Clock
@@ -41,14 +42,9 @@ _KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positi
 
 
 def connect(settings: Settings) -> Node:
-    """The node of the settings, once it has said that it is on the right chain."""
-    node = Node(settings.chain.url, settings.chain.timeout_seconds)
-    chain_id = node.ask_number("eth_chainId")
-    if chain_id != settings.chain.id:
-        raise Misconfigured(
-            f"chain: {node.name} is on chain {chain_id}, and the settings say {settings.chain.id}"
-        )
-    return node
+    """The node of the settings, or several as one, once a quorum has said that it is on the right chain."""
+    chain = settings.chain
+    return endpoints.connect(chain.endpoints, chain.id, chain.timeout_seconds, chain.quorum)
 
 
 def watched(settings: Settings, node: Node) -> tuple[Positions, ...]:

@@ -1,7 +1,8 @@
 """What the operator says: which chain, which owners, within what limits of their own.
 
-`keeper.toml` holds intent and no secret. Secrets come from the environment: `KEEPER_RPC_URL` replaces `chain.url`,
-`KEEPER_PASSWORD` opens the keystore, and `KEEPER_KEY` is the key itself where no keystore is named.
+`keeper.toml` holds intent and no secret. Secrets come from the environment: `KEEPER_RPC_URL` replaces `chain.url` and
+`chain.urls`, several being separated by blanks, `KEEPER_PASSWORD` opens the keystore, and `KEEPER_KEY` is the key itself
+where no keystore is named.
 """
 
 from __future__ import annotations
@@ -49,14 +50,24 @@ class _Strict(BaseModel):
 
 
 class Chain(_Strict):
-    """The chain behind the port: `url` is an HTTP address, `heads` a WebSocket's."""
+    """The chain behind the port: `url` is an HTTP address, `urls` are further ones, `heads` is a WebSocket's.
+
+    Of several endpoints `quorum` must agree on what matters, by default more than half of them.
+    """
 
     id: int = Field(gt=0)
     url: str = ""
+    urls: tuple[str, ...] = ()
+    quorum: int | None = Field(default=None, ge=1)
     heads: Annotated[str, AfterValidator(_checked_heads)] = ""
     timeout_seconds: float = Field(default=10.0, gt=0, le=120)
     poll_seconds: float = Field(default=2.0, gt=0, le=600)
     turn_seconds: float = Field(default=30.0, gt=0, le=600)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Every endpoint, each once, in the order of preference."""
+        return tuple(dict.fromkeys(filter(None, (self.url, *self.urls))))
 
 
 class Watch(_Strict):
@@ -136,8 +147,8 @@ def read_settings(path: Path) -> Settings:
 
 def _validated(content: dict[str, Any], path: Path) -> Settings:
     chain = content.get("chain")
-    if isinstance(chain, dict) and os.environ.get(RPC_URL):
-        chain["url"] = os.environ[RPC_URL]
+    if isinstance(chain, dict) and os.environ.get(RPC_URL, "").strip():
+        chain["url"], *chain["urls"] = os.environ[RPC_URL].split()
     try:
         settings = Settings.model_validate(content)
     except ValidationError as error:
@@ -145,8 +156,13 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         reason = first["msg"].removeprefix("Value error, ")
         raise Misconfigured(f"settings: {path}: {where}: {reason}") from None
-    if not settings.chain.url:
+    if not settings.chain.endpoints:
         raise Misconfigured(f"settings: {path}: chain.url: is missing, and {RPC_URL} is not set")
+    if (settings.chain.quorum or 1) > len(settings.chain.endpoints):
+        raise Misconfigured(
+            f"settings: {path}: chain.quorum: {settings.chain.quorum} endpoints cannot agree, "
+            f"{len(settings.chain.endpoints)} are named"
+        )
     here = path.parent
     journal = settings.journal.model_copy(update={"path": here / settings.journal.path})
     keystore = settings.key.keystore

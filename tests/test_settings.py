@@ -36,6 +36,18 @@ def test_settings__the_url_in_the_environment__wins(tmp_path: Path, monkeypatch:
     assert read(tmp_path, GOOD).chain.url == "http://127.0.0.1:1/secret"
 
 
+def test_settings__several_urls__are_taken_in_order_and_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = GOOD.replace(
+        "[[watch]]", 'urls = ["http://b", "http://127.0.0.1:8545", "http://c"]\nquorum = 2\n[[watch]]'
+    )
+    assert read(tmp_path, GOOD).chain.endpoints == ("http://127.0.0.1:8545",)
+    assert read(tmp_path, several).chain.endpoints == ("http://127.0.0.1:8545", "http://b", "http://c")
+    monkeypatch.setenv("KEEPER_RPC_URL", "http://x/secret  http://y/secret")
+    assert read(tmp_path, several).chain.endpoints == ("http://x/secret", "http://y/secret")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -45,6 +57,10 @@ def test_settings__the_url_in_the_environment__wins(tmp_path: Path, monkeypatch:
         (
             GOOD.replace('url = "http://127.0.0.1:8545"', ""),
             "chain.url: is missing, and KEEPER_RPC_URL is not set",
+        ),
+        (
+            GOOD.replace("[[watch]]", "quorum = 2\n[[watch]]"),
+            "chain.quorum: 2 endpoints cannot agree, 1 are named",
         ),
         (
             GOOD.replace(f'owners = ["{OWNER}"]', "owners = []"),

@@ -10,8 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from urllib3 import PoolManager, make_headers
@@ -37,8 +39,20 @@ _NO_ANSWER: Final = (
     AttributeError,
     TypeError,
 )
+_ASKS_FOR_REST: Final = frozenset({429, 503})
+# An endpoint may ask for rest, not for retirement.
+_LONGEST_REST: Final = 300.0
+_LONGEST_OWN_REST: Final = 32.0
 _PIECE: Final = 2**16
 _MOST_BYTES: Final = 2**28
+
+
+class _Busy(HTTPError):
+    """The endpoint asked to be asked less often; `seconds` is how long, None when it did not say."""
+
+    def __init__(self, said: str, seconds: float | None) -> None:
+        super().__init__(said)
+        self.seconds = seconds
 
 
 class _Provider(JSONBaseProvider):
@@ -53,10 +67,19 @@ class _Provider(JSONBaseProvider):
         self._connections = PoolManager(retries=False)
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        return self.decode_rpc_response(self._post(self.encode_rpc_request(method, params)))
+        before = next(self.request_counter)
+        told: Any = self.decode_rpc_response(self._post(self.encode_rpc_request(method, params)))
+        if isinstance(told, dict) and "result" in told and told.get("id") != before + 1:
+            raise HTTPError("an answer to another question")
+        return cast("RPCResponse", told)
 
     def make_batch_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> Any:
-        return self.decode_rpc_response(self._post(self.encode_batch_rpc_request(requests)))
+        before = next(self.request_counter)
+        answers: Any = self.decode_rpc_response(self._post(self.encode_batch_rpc_request(requests)))
+        for answer in answers if isinstance(answers, list) else ():
+            if isinstance(answer, dict) and not before < answer.get("id", 0) <= before + len(requests):
+                raise HTTPError("an answer to another question")
+        return answers
 
     def _post(self, body: bytes) -> bytes:
         give_up_at = time.monotonic() + self.seconds
@@ -71,6 +94,8 @@ class _Provider(JSONBaseProvider):
         )
         if answer.status >= 400:
             answer.close()
+            if answer.status in _ASKS_FOR_REST:
+                raise _Busy(f"HTTP {answer.status}", _rest_asked(answer.headers.get("Retry-After")))
             raise HTTPError(f"HTTP {answer.status}")
         told = bytearray()
         while piece := answer.read1(_PIECE):
@@ -86,7 +111,9 @@ class _Provider(JSONBaseProvider):
 class Node:
     """An endpoint at `url`, which may hold a secret; `name` is what may be shown of it.
 
-    Every question is given up after `timeout` seconds, or sooner when `within` says so.
+    Every question is given up after `timeout` seconds, or sooner when `within` says so. An endpoint that asks for rest
+    (HTTP 429 or 503, JSON-RPC -32005) is asked nothing until it is over: for as long as it says, else a second, and
+    twice as long each further time.
     """
 
     def __init__(self, url: str, timeout: float = 10.0) -> None:
@@ -94,6 +121,8 @@ class Node:
         self.name: Final = shown_url(url)
         self.timeout: Final = timeout
         self._give_up_at = float("inf")
+        self._rests_until = 0.0
+        self._own_rest = 1.0
         if urlsplit(url).scheme not in ("http", "https"):
             raise Misconfigured(f"node: {self.name} is neither http:// nor https://")
         self._provider = _Provider(url)
@@ -108,6 +137,11 @@ class Node:
         finally:
             self._give_up_at = before
 
+    @property
+    def rests(self) -> float:
+        """Seconds for which this endpoint has asked to be left alone from now."""
+        return max(0.0, self._rests_until - time.monotonic())
+
     def ask(self, method: str, *params: Any) -> Any:
         """The result of one call; `NodeRefused` when the node answers with an error."""
         self._set_timeout(method)
@@ -115,7 +149,11 @@ class Node:
             answer = self._provider.make_request(RPCEndpoint(method), list(params))
         except _NO_ANSWER as error:
             raise self._unreachable(method, error) from error
-        return _result(method, answer)
+        try:
+            return _result(method, answer)
+        except NodeRefused as refusal:
+            self._heed(refusal)
+            raise
 
     def ask_bytes(self, method: str, *params: Any) -> bytes:
         """Like `ask`, of what must answer with bytes in hex."""
@@ -147,6 +185,7 @@ class Node:
             try:
                 results.append(_result(method, answer))
             except NodeRefused as refusal:
+                self._heed(refusal)
                 results.append(refusal)
         return results
 
@@ -165,15 +204,51 @@ class Node:
         return self.ask_bytes("eth_call", message, {"blockHash": at})
 
     def _set_timeout(self, method: str) -> None:
-        left = self._give_up_at - time.monotonic()
+        now = time.monotonic()
+        left = self._give_up_at - now
         if left <= 0:
             raise NodeUnreachable(f"node: the time for this turn was up before {method} was asked")
+        if now < self._rests_until:
+            raise NodeUnreachable(
+                f"node: {self.name} wants to be left alone for another {self._rests_until - now:.1f} s"
+            )
         self._provider.seconds = min(self.timeout, left)
 
+    def _heed(self, refusal: NodeRefused) -> None:
+        if refusal.is_about_rate:
+            self._rest(None)
+
+    def _rest(self, seconds: float | None) -> None:
+        """Ask nothing for as long as the node says, or for twice as long as the last time it did not say."""
+        now = time.monotonic()
+        if seconds is None:
+            if now - self._rests_until > _LONGEST_OWN_REST:
+                self._own_rest = 1.0
+            seconds = self._own_rest
+            self._own_rest = min(2 * seconds, _LONGEST_OWN_REST)
+        self._rests_until = now + seconds
+
     def _unreachable(self, method: str, error: Exception) -> NodeUnreachable:
+        if isinstance(error, _Busy):
+            self._rest(error.seconds)
         # Only our own words, because a library's may hold the address and its secret.
-        what = str(error) if type(error) is HTTPError else type(error).__name__
+        what = str(error) if type(error) in (HTTPError, _Busy) else type(error).__name__
         return NodeUnreachable(f"node: {self.name} gave no answer to {method} ({what})")
+
+
+def _rest_asked(header: str | None) -> float | None:
+    """The seconds that a `Retry-After` asks for, as a number or as a date; None for what is neither."""
+    if header is None:
+        return None
+    try:
+        if header.strip().isdigit():
+            seconds = float(header)
+        else:
+            when = parsedate_to_datetime(header)
+            seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except ValueError:
+        return None
+    return min(max(seconds, 0.0), _LONGEST_REST)
 
 
 def block_of(header: Any, tag: str) -> Block:

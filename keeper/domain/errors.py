@@ -7,6 +7,7 @@ An operator asks one question first: did anything leave this machine?
     + Misconfigured      keeper.toml, the chain, a contract or a key is not what was promised
     + Blind              a question to the chain went unanswered
       - NodeUnreachable  no answer, or none that could be read
+        NoQuorum         answers, but too few endpoints that give the same
       - NodeRefused      the node answered with an error
     + Unsafe             a guard or the rehearsal said no
     + JournalBroken      what must be durable first could not be written
@@ -36,19 +37,29 @@ class NodeUnreachable(Blind):
     """The node gave no answer, or none that could be read."""
 
 
-class NodeRefused(Blind):
-    """The node answered with a JSON-RPC error."""
+class NoQuorum(NodeUnreachable):
+    """Several endpoints are asked, and too few of them say the same for any to be believed."""
 
-    def __init__(self, message: str, code: int = 0, data: str = "") -> None:
+
+class NodeRefused(Blind):
+    """The node answered with a JSON-RPC error; `others` are those of further endpoints asked the same."""
+
+    def __init__(
+        self, message: str, code: int = 0, data: str = "", others: tuple[NodeRefused, ...] = ()
+    ) -> None:
         super().__init__(f"node: {message}")
         self.message = message
         self.code = code
         self.data = data
+        self.others = others
 
     @property
     def is_about_rate(self) -> bool:
         """Whether the node only asks to be asked less often; asking for less at once would not help."""
-        return self.code in (-32005, 429) or "rate limit" in self.message.lower()
+        said = self.message.lower()
+        if self.code == 429 or "rate limit" in said or "too many requests" in said:
+            return True
+        return self.code == -32005 and "more than" not in said  # the same code for too many results
 
 
 class Unsafe(Refused):

@@ -55,9 +55,20 @@ _REFUSED = (
 
 
 def read_refusal(refusal: NodeRefused) -> Answer:
-    """Read an error answer; a text not listed here means nothing."""
-    text = refusal.message.lower()
+    """Read an error answer; a text not listed here means nothing.
+
+    Of several endpoints one that holds the bytes is enough, and all must refuse them for that to be proven.
+    """
+    said = [_read(each.message) for each in (refusal, *refusal.others)]
+    text = "; ".join(dict.fromkeys(each.message for each in (refusal, *refusal.others)))
+    if Meaning.TAKEN in said:
+        return Answer(Meaning.TAKEN, text)
+    return Answer(said[0] if len(set(said)) == 1 else Meaning.OPEN, text)
+
+
+def _read(message: str) -> Meaning:
+    text = message.lower()
     for meaning, phrases in ((Meaning.TAKEN, _TAKEN), (Meaning.SPENT, _SPENT), (Meaning.REFUSED, _REFUSED)):
         if any(phrase in text for phrase in phrases):
-            return Answer(meaning, refusal.message)
-    return Answer(Meaning.OPEN, refusal.message)
+            return meaning
+    return Meaning.OPEN

@@ -47,3 +47,22 @@ def test_an_answer__of_each_client__means_no_more_than_it_proves(
     client: str, text: str, meaning: Meaning
 ) -> None:
     assert read_refusal(NodeRefused(f"eth_sendRawTransaction: {text}", -32000)).meaning is meaning, client
+
+
+@pytest.mark.parametrize(
+    ("texts", "meaning"),
+    [
+        (["insufficient funds", "InsufficientFunds, Account balance: 0"], Meaning.REFUSED),
+        (["insufficient funds", "internal error"], Meaning.OPEN),
+        (["insufficient funds", "already known"], Meaning.TAKEN),
+        (["nonce too low", "OldNonce"], Meaning.SPENT),
+        (["nonce too low", "insufficient funds"], Meaning.OPEN),
+    ],
+)
+def test_the_answers_of_several_endpoints__mean_no_more_than_all_of_them_prove(
+    texts: list[str], meaning: Meaning
+) -> None:
+    first, *others = (NodeRefused(f"eth_sendRawTransaction: {text}", -32000) for text in texts)
+    answer = read_refusal(NodeRefused(first.message, first.code, others=tuple(others)))
+    assert answer.meaning is meaning
+    assert all(text in answer.text for text in texts)

@@ -1,0 +1,568 @@
+"""Several endpoints behind the questions one answers: what matters is believed only when enough of them say it.
+
+A head is the highest block whose hash a quorum of endpoints gives, and never falls behind one it has returned while
+any endpoint still shows that one. What a nonce, a receipt or finality depends on is asked of all at once and decided
+by the quorum; the rest is read from the first endpoint that holds the head, and from the next when that one is silent,
+asks for rest or does not know the block. A raw transaction goes to all. Who contradicts the quorum is quarantined,
+which is to say asked for nothing but its head, until it agrees again.
+
+Assumes: one thread asks. Each endpoint has one more of its own, beside it, so that a hung one holds up nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+from keeper.chain.node import Node, Question, block_of, number_of
+from keeper.domain.blocks import Block
+from keeper.domain.errors import Blind, Misconfigured, NodeRefused, NodeUnreachable, NoQuorum
+
+SEND: Final = "eth_sendRawTransaction"
+CRITICAL: Final = frozenset(
+    {"eth_chainId", "eth_getTransactionCount", "eth_getTransactionReceipt", "eth_getBlockByNumber"}
+)
+"""What one endpoint alone is not believed: a batch with any of these in it is asked of all."""
+_HELD: Final = "eth_getTransactionByHash"
+_HEAD: Final[tuple[Question, ...]] = (("eth_chainId", ()), ("eth_getBlockByNumber", ("latest", False)))
+_UNKNOWN_BLOCK: Final = ("header not found", "unknown block", "block not found", "missing trie node")
+_MOST_WAITING: Final = 8
+_LONGEST_SHUN: Final = 30.0
+
+_PATH: Final = 128
+
+Task = Callable[[Node], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How one endpoint stands: its newest block and how far that is behind, in blocks and in seconds of the chain's
+    clock against this machine's; `ailing` is why it is not read from, empty when it is.
+    """
+
+    name: str
+    head: int | None
+    lag: int | None
+    age: float | None
+    ailing: str
+    failures: int
+
+
+class _Member:
+    """One endpoint: `node` for the thread that asks, and another connection with a thread for what is asked of all."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self.node: Final = Node(url, timeout)
+        self.name: Final = self.node.name
+        self.head: Block | None = None
+        self.chain_id: int | None = None
+        self.quarantine = ""
+        self.failures = 0
+        self._side = Node(url, timeout)
+        self._shunned_until = 0.0
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._asked = 0
+        self._answered = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many questions its thread has not brought back."""
+        return self._asked - self._answered
+
+    @property
+    def shunned(self) -> bool:
+        """Whether it failed or asked for rest lately, so that others are asked first."""
+        return time.monotonic() < self._shunned_until or self.node.rests > 0 or self._side.rests > 0
+
+    def failed(self) -> None:
+        """It gave no answer: ask it last for a while, longer each further time; asking for rest is no failure."""
+        if self.node.rests or self._side.rests:
+            return
+        self.failures += 1
+        self._shunned_until = time.monotonic() + min(2.0 ** min(self.failures, 8), _LONGEST_SHUN)
+
+    def answered(self) -> None:
+        """It gave one."""
+        self.failures = 0
+
+    def start(self, task: Task, told: Told, until: float) -> bool:
+        """Have its thread do the task, unless that can only be begun after `until`; False when too much waits."""
+        if self.waiting >= _MOST_WAITING:
+            return False
+
+        def job() -> None:
+            outcome: list[Any] | Blind
+            try:
+                with self._side.within(until - time.monotonic()):
+                    outcome = task(self._side)
+            except Blind as error:
+                outcome = error
+            except Exception as error:  # noqa: BLE001 - a thread that died would never answer again
+                outcome = NodeUnreachable(f"node: {self.name} could not be asked ({type(error).__name__})")
+            self._answered += 1
+            told.put((self, outcome))
+
+        self._asked += 1
+        self._jobs.put(job)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"ask {self.name}", daemon=True)
+            self._thread.start()
+        return True
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+
+
+Told = SimpleQueue[tuple[_Member, list[Any] | Blind]]
+
+
+class Endpoints(Node):
+    """The endpoints at `urls`, on the chain with this id, as one node.
+
+    `quorum` is how many must say the same; by default more than half. `patience` is how many seconds one endpoint is
+    waited for while another could be asked. Two that share a provider are one opinion, which nothing here can tell.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        chain_id: int,
+        timeout: float = 10.0,
+        quorum: int | None = None,
+        patience: float = 1.5,
+    ) -> None:
+        if len(set(urls)) != len(urls) or not urls:
+            raise Misconfigured(f"node: {len(urls)} endpoints are named, and they must differ")
+        super().__init__(urls[0], timeout)
+        self.quorum: Final = len(urls) // 2 + 1 if quorum is None else quorum
+        if not 1 <= self.quorum <= len(urls):
+            raise Misconfigured(f"node: a quorum of {self.quorum} cannot be had of {len(urls)} endpoints")
+        self._chain_id = chain_id
+        self._patience = patience
+        self._members = [_Member(url, timeout) for url in urls]
+        self._head: Block | None = None
+        self._path: dict[int, str] = {}
+        self._late: Told = SimpleQueue()
+
+    def ask(self, method: str, *params: Any) -> Any:
+        """The result of one call; `NodeRefused` when it is an error, `NoQuorum` when too few agree on it."""
+        if method == SEND:
+            return self._send(params)
+        if method in CRITICAL or method == _HELD:
+            (answer,) = self._ask_all([(method, params)])
+            if isinstance(answer, NodeRefused):
+                raise answer
+            return answer
+        (answer,) = self._ask_one([(method, params)])
+        if isinstance(answer, NodeRefused):
+            raise answer
+        return answer
+
+    def ask_each(self, questions: Sequence[Question]) -> list[Any]:
+        """The results of one batch, each refused question answered by its `NodeRefused`."""
+        if not questions:
+            return []
+        if any(method in CRITICAL for method, _ in questions):
+            return self._ask_all(questions)
+        return self._ask_one(questions)
+
+    def head(self) -> Block:
+        """The highest block whose hash a quorum gives, `NoQuorum` when there is none."""
+        self._hear_the_late()
+        until = self._until()
+        told = self._late = SimpleQueue()
+        missing = sum(member.start(self._look, told, until) for member in self._members)
+        heads: dict[_Member, Block] = {}
+        agreed: Block | None = None
+        while missing and agreed is None:
+            try:
+                member, outcome = told.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                break
+            missing -= 1
+            header = self._header(member, outcome)
+            if header is not None:
+                heads[member] = header
+                agreed = self._same(heads)
+        if agreed is None:
+            agreed = self._highest(heads)
+        self._never_back(agreed)
+        self._head = agreed
+        self._remember(agreed)
+        for member in self._members:
+            self._sort(member)
+        return agreed
+
+    def prove(self) -> None:
+        """Have the chain id of every endpoint that answers; `Misconfigured` when a quorum is on another chain."""
+        try:
+            self.head()
+        except NoQuorum:
+            wrong = [f"{m.name} is on chain {m.chain_id}" for m in self._members if self._is_wrong(m)]
+            if len(wrong) > len(self._members) - self.quorum:
+                raise Misconfigured(
+                    f"chain: the settings say {self._chain_id}, and {', '.join(wrong)}"
+                ) from None
+            raise
+
+    def health(self) -> tuple[Health, ...]:
+        """How each endpoint stood when it was last asked, in the order of the settings."""
+        self._hear_the_late()
+        top = max((m.head.number for m in self._members if m.head), default=0)
+        return tuple(
+            Health(
+                name=m.name,
+                head=m.head.number if m.head else None,
+                lag=top - m.head.number if m.head else None,
+                age=time.time() - m.head.timestamp if m.head else None,
+                ailing=self._ailing(m),
+                failures=m.failures,
+            )
+            for m in self._members
+        )
+
+    def _ailing(self, member: _Member) -> str:
+        if self._is_wrong(member):
+            return f"node: {member.name} is on chain {member.chain_id}, not on {self._chain_id}"
+        if member.quarantine:
+            return member.quarantine
+        if member.head is None:
+            return f"node: {member.name} has not answered yet"
+        if self._head is not None and member.head.number < self._head.number:
+            behind = self._head.number - member.head.number
+            return f"node: {member.name} lags {behind} blocks behind block {self._head.number}"
+        return f"node: {member.name} failed {member.failures} times in a row" if member.failures else ""
+
+    def _is_wrong(self, member: _Member) -> bool:
+        return member.chain_id not in (None, self._chain_id)
+
+    # The head.
+
+    @staticmethod
+    def _look(node: Node) -> list[Any]:
+        return node.ask_many(_HEAD)
+
+    def _header(self, member: _Member, outcome: list[Any] | Blind) -> Block | None:
+        """What an endpoint shows as its head, if it is on the right chain."""
+        if isinstance(outcome, Blind):
+            member.failed()
+            return None
+        try:
+            member.chain_id = number_of(outcome[0], "eth_chainId")
+            head = block_of(outcome[1], "latest")
+        except NodeUnreachable:
+            member.failed()
+            return None
+        member.answered()
+        if self._is_wrong(member):
+            return None
+        member.head = head
+        return head
+
+    def _same(self, heads: dict[_Member, Block]) -> Block | None:
+        """The head a quorum gives already, which spares waiting for the slow."""
+        counted = Counter(block.hash for block in heads.values())
+        hash_, count = counted.most_common(1)[0]
+        rivals = sum(other == count for other in counted.values())
+        if count < self.quorum or rivals > 1:
+            return None
+        block = next(block for block in heads.values() if block.hash == hash_)
+        # Those who lag may be the first to answer.
+        return None if self._head is not None and block.number < self._head.number else block
+
+    def _highest(self, heads: dict[_Member, Block]) -> Block:
+        """The highest block whose hash a quorum gives, those further ahead being asked what they have there."""
+        for number in sorted({block.number for block in heads.values()}, reverse=True):
+            reach = {member: head for member, head in heads.items() if head.number >= number}
+            if len(reach) < self.quorum:
+                continue
+            votes = {member: self._hash_at(member, head, number) for member, head in reach.items()}
+            counted = Counter(hash_ for hash_ in votes.values() if hash_ is not None).most_common(2)
+            if not counted or counted[0][1] < self.quorum:
+                continue
+            if len(counted) == 2 and counted[1][1] == counted[0][1]:
+                continue
+            found = self._block(number, counted[0][0], votes, heads)
+            if found is not None:
+                return found
+        shown = ", ".join(f"{m.name} shows block {b.number} {b.hash}" for m, b in heads.items())
+        raise NoQuorum(
+            f"node: {self.quorum} of {len(self._members)} endpoints must agree on a block, and do not: "
+            f"{shown or 'none answered'}"
+        )
+
+    def _block(
+        self, number: int, hash_: str, votes: dict[_Member, str | None], heads: dict[_Member, Block]
+    ) -> Block | None:
+        """The header of a block that was voted for, which may be nobody's head."""
+        for head in heads.values():
+            if head.hash == hash_:
+                return head
+        for member in (m for m, vote in votes.items() if vote == hash_):
+            try:
+                with member.node.within(min(self._patience, self._left())):
+                    block = member.node.block(number)
+            except Blind:
+                continue
+            if block.hash == hash_:
+                return block
+        return None
+
+    def _hash_at(self, member: _Member, head: Block, number: int) -> str | None:
+        if head.number == number:
+            return head.hash
+        if head.number == number + 1:
+            return head.parent
+        try:
+            with member.node.within(min(self._patience, self._left())):
+                return member.node.block(number).hash
+        except Blind:
+            return None
+
+    def _never_back(self, agreed: Block) -> None:
+        """A head below one that was returned is believed only when every endpoint has left that one."""
+        before = self._head
+        if before is None or agreed.number >= before.number:
+            return
+        honest = [m for m in self._members if not m.quarantine and not self._is_wrong(m)]
+        ahead = [m.name for m in honest if m.head is not None and m.head.number > agreed.number]
+        if ahead:
+            raise NoQuorum(
+                f"node: a quorum shows block {agreed.number}, and block {before.number} was seen before, which "
+                f"{', '.join(ahead)} had; waiting for the others to catch up"
+            )
+
+    def _hear_the_late(self) -> None:
+        """What came in after a quorum had agreed without it."""
+        while True:
+            try:
+                self._hear(*self._late.get_nowait())
+            except Empty:
+                return
+
+    def _hear(self, member: _Member, outcome: list[Any] | Blind) -> None:
+        if self._header(member, outcome) is not None:
+            self._sort(member)
+
+    def _remember(self, agreed: Block) -> None:
+        self._path = {n: h for n, h in self._path.items() if agreed.number - _PATH < n < agreed.number}
+        self._path |= {agreed.number - 1: agreed.parent, agreed.number: agreed.hash}
+
+    def _sort(self, member: _Member) -> None:
+        """Quarantine an endpoint that has another block where the agreed ones are, and let it back when it has not."""
+        agreed, shown = self._head, member.head
+        if agreed is None or shown is None:
+            return
+        number = min(agreed.number, shown.number)
+        due, has = self._path.get(number), self._hash_at(member, shown, number)
+        if due is None or has is None:
+            return
+        member.quarantine = (
+            "" if has == due else f"node: {member.name} has {has} as block {number}, and a quorum has {due}"
+        )
+
+    # Reads.
+
+    def _readable(self) -> list[_Member]:
+        """Whoever may be read from: on the chain, in no quarantine, and holding the head; those that failed last."""
+        self._hear_the_late()
+        head = self._head
+        fit = [
+            m
+            for m in self._members
+            if not m.quarantine
+            and m.chain_id == self._chain_id
+            and (head is None or (m.head is not None and m.head.number >= head.number))
+        ]
+        return sorted(fit, key=lambda m: m.shunned)
+
+    def _fit(self) -> list[_Member]:
+        fit = self._readable()
+        if not fit:
+            self.head()
+            fit = self._readable()
+        if not fit:
+            raise NoQuorum("node: no endpoint holds the head and agrees with the others on it")
+        return fit
+
+    def _ask_one(self, questions: Sequence[Question]) -> list[Any]:
+        """The answers of the first endpoint that has them, each but the last waited for only so long."""
+        self._fit()
+        tried: list[_Member] = []
+        silence: Blind | None = None
+        refused: list[Any] | None = None
+        while fit := self._untried(tried):
+            member, last = fit[0], len(fit) == 1
+            tried.append(member)
+            try:
+                with member.node.within(self._left() if last else min(self._patience, self._left())):
+                    answers = member.node.ask_each(questions)
+            except NodeUnreachable as error:
+                member.failed()
+                silence = silence or error
+                continue
+            if not any(isinstance(a, NodeRefused) and _elsewhere(a) for a in answers):
+                member.answered()
+                return answers
+            refused = refused or answers
+        if refused is not None:
+            return refused
+        assert silence is not None
+        raise silence
+
+    def _untried(self, tried: list[_Member]) -> list[_Member]:
+        """Whoever else may be read from; when none is known to, one whose head is still awaited is waited for."""
+        give_up_at = time.monotonic() + min(self._patience, self._left())
+        while True:
+            fit = [m for m in self._readable() if m not in tried]
+            left = give_up_at - time.monotonic()
+            if fit or left <= 0 or all(m in tried or m.waiting == 0 for m in self._members):
+                return fit
+            try:
+                self._hear(*self._late.get(timeout=left))
+            except Empty:
+                return []
+
+    def _ask_all(self, questions: Sequence[Question]) -> list[Any]:
+        """What a quorum answers to each question, as soon as one has."""
+        self._fit()
+        until = self._until()
+        told: Told = SimpleQueue()
+
+        def task(node: Node) -> list[Any]:
+            return node.ask_each(questions)
+
+        # One whose head is still awaited may turn out to hold it: its thread answers in order.
+        able = [m for m in self._members if not m.quarantine and not self._is_wrong(m)]
+        missing = sum(member.start(task, told, until) for member in able)
+        answers: list[list[Any]] = []
+        while missing:
+            try:
+                member, outcome = told.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                break
+            missing -= 1
+            if isinstance(outcome, Blind):
+                member.failed()
+            elif member in self._readable():
+                member.answered()
+                answers.append(outcome)
+                decided = [self._decided(q, [a[n] for a in answers]) for n, q in enumerate(questions)]
+                if all(each is not None for each in decided):
+                    return [each[0] for each in decided if each is not None]
+        if len(answers) < self.quorum:
+            ailing = "; ".join(filter(None, map(self._ailing, self._members)))
+            raise NoQuorum(
+                f"node: {len(answers)} of {len(self._members)} endpoints answered {questions[0][0]} and can be "
+                f"believed, and {self.quorum} must ({ailing or 'the others gave no answer'})"
+            )
+        return [self._verdict(q, [a[n] for a in answers]) for n, q in enumerate(questions)]
+
+    def _verdict(self, question: Question, answers: list[Any]) -> Any:
+        decided = self._decided(question, answers)
+        if decided is not None:
+            return decided[0]
+        return NodeRefused(f"{question[0]}: the endpoints do not agree on the answer")
+
+    def _decided(self, question: Question, answers: list[Any]) -> tuple[Any] | None:
+        """The answer a quorum stands behind, in a tuple since it may be None; None while there is none."""
+        method, params = question
+        if method == _HELD:
+            held = next((a for a in answers if isinstance(a, dict)), None)
+            return (held,) if held is not None or len(answers) >= self.quorum else None
+        if method not in CRITICAL:
+            told = next((a for a in answers if not isinstance(a, NodeRefused)), answers[0])
+            return (told,)
+        if method == "eth_getBlockByNumber" and params[0] in ("finalized", "safe"):
+            return self._reached(answers)
+        counted = Counter(_gist(method, answer) for answer in answers).most_common(2)
+        if counted[0][1] < self.quorum or (len(counted) == 2 and counted[1][1] == counted[0][1]):
+            return None
+        return (next(a for a in answers if _gist(method, a) == counted[0][0]),)
+
+    def _reached(self, answers: list[Any]) -> tuple[Any] | None:
+        """The highest block that a quorum has reached, some being ahead of others."""
+        known = [a for a in answers if isinstance(a, dict) and isinstance(a.get("number"), str)]
+        known.sort(key=lambda header: number_of(header["number"], "a block's number"), reverse=True)
+        if len(known) >= self.quorum:
+            return (known[self.quorum - 1],)
+        others = [a for a in answers if a not in known]
+        return (others[0],) if len(others) >= self.quorum else None
+
+    # Sending.
+
+    def _send(self, params: Sequence[Any]) -> Any:
+        """Give the bytes to every endpoint on the chain, and return with the first that takes them."""
+        until = self._until()
+        told: Told = SimpleQueue()
+
+        def task(node: Node) -> list[Any]:
+            return [node.ask(SEND, *params)]
+
+        able = [m for m in self._members if not self._is_wrong(m)]
+        missing = sum(member.start(task, told, until) for member in able)
+        silent: list[str] = [] if missing == len(able) else ["too much waits for an endpoint"]
+        refusals: list[NodeRefused] = []
+        while missing:
+            try:
+                _, outcome = told.get(timeout=max(0.0, until - time.monotonic()))
+            except Empty:
+                silent.append(f"{missing} gave no answer in time")
+                break
+            missing -= 1
+            if isinstance(outcome, NodeRefused):
+                refusals.append(outcome)
+            elif isinstance(outcome, Blind):
+                silent.append(str(outcome))
+            else:
+                return outcome[0]
+        if silent or not refusals:
+            said = "; ".join([*silent, *(refusal.message for refusal in refusals)]) or "no endpoint is there"
+            raise NodeUnreachable(f"node: nobody took the transaction: {said}")
+        first, *rest = refusals
+        raise NodeRefused(first.message, first.code, first.data, tuple(rest))
+
+    def _left(self) -> float:
+        return self._give_up_at - time.monotonic()
+
+    def _until(self) -> float:
+        return min(time.monotonic() + self.timeout, self._give_up_at)
+
+
+def connect(urls: Sequence[str], chain_id: int, timeout: float, quorum: int | None = None) -> Node:
+    """The node behind one address, or all behind several, known to be on the chain; else `Misconfigured`."""
+    if len(urls) == 1 and quorum in (None, 1):
+        node = Node(urls[0], timeout)
+        told = node.ask_number("eth_chainId")
+        if told != chain_id:
+            raise Misconfigured(f"chain: {node.name} is on chain {told}, and the settings say {chain_id}")
+        return node
+    endpoints = Endpoints(urls, chain_id, timeout, quorum)
+    endpoints.prove()
+    return endpoints
+
+
+def _elsewhere(refusal: NodeRefused) -> bool:
+    """Whether another endpoint may well answer what this one refused."""
+    said = refusal.message.lower()
+    return refusal.is_about_rate or refusal.code == -32001 or any(text in said for text in _UNKNOWN_BLOCK)
+
+
+def _gist(method: str, answer: Any) -> object:
+    """What must be the same of two answers for them to agree; nodes differ in what else they add."""
+    if isinstance(answer, NodeRefused):
+        return "refused"
+    if isinstance(answer, dict):
+        if method == "eth_getTransactionReceipt":
+            return tuple(answer.get(name) for name in ("transactionHash", "blockHash", "status", "gasUsed"))
+        return answer.get("hash")
+    if isinstance(answer, str) and answer.startswith("0x"):
+        return answer.lower().removeprefix("0x").lstrip("0")
+    return repr(answer)
