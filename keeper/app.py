@@ -5,20 +5,31 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from eth_utils.address import is_address
 
+from keeper.breakers import NAMES, BreakerLimits
 from keeper.chain import endpoints
 from keeper.chain.heads import Heads
 from keeper.chain.node import Node
 from keeper.clock import Clock
 from keeper.domain.blocks import Block
-from keeper.domain.errors import KeeperError, Misconfigured
+from keeper.domain.errors import (
+    JournalBroken,
+    KeeperError,
+    Misconfigured,
+    NoQuorum,
+    Standby,
+    Superseded,
+    Unsafe,
+)
 from keeper.domain.units import Address
-from keeper.journal.journal import Journal, Page, Reader
+from keeper.journal.journal import Journal, Latch, Page, Reader, reset
+from keeper.latches import Latches
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts, Look, Positions
 from keeper.protocols.methods import address
@@ -36,6 +47,7 @@ from keeper.turn import Keeper, Turn, TurnLimits
 
 _CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
 """Arbitrum's chains count what a transaction costs on Ethereum into its gas."""
+_STANDBY_SECONDS = 0.5
 _KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positions]] = {
     "loans": LoanPositions,
 }
@@ -62,30 +74,47 @@ def _kind(name: str) -> Callable[[Node, Address, Sequence[Address], Doubts], Pos
     return _KINDS[name]
 
 
-def _signer(settings: Settings) -> LocalSigner:
+def signer(settings: Settings) -> LocalSigner:
     """The keystore's key, opened by a password from the environment; without a keystore, the key found there."""
     keystore = settings.key.keystore
     if keystore is None:
-        signer = signer_from_environment(os.environ)
+        found = signer_from_environment(os.environ)
     else:
-        signer = signer_from_keystore(keystore, keystore_password(os.environ))
-    prove(signer, settings.chain.id)
-    return signer
+        found = signer_from_keystore(keystore, keystore_password(os.environ))
+    prove(found, settings.chain.id)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """All that a keeper needs before it may write the journal, so that a takeover waits for none of it."""
+
+    node: Node
+    positions: tuple[Positions, ...]
+    signer: LocalSigner | None
+
+
+def _ready(settings: Settings, dry_run: bool) -> _Ready:
+    node = connect(settings)
+    return _Ready(node, watched(settings, node), None if dry_run else signer(settings))
 
 
 @contextmanager
 def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
     """A keeper with its journal open and, unless it is a dry run, every earlier flight accounted for."""
-    node = connect(settings)
-    positions = watched(settings, node)
-    limits = settings.limits
-    signer = None if dry_run else _signer(settings)
+    with _leading(settings, _ready(settings, dry_run)) as keeper:
+        yield keeper
+
+
+@contextmanager
+def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
+    node, limits, chain = ready.node, settings.limits, settings.chain
     send_limits = SendLimits(limits.max_fee_wei, limits.tip_wei, limits.stuck_blocks)
-    with Journal(settings.journal.path) as journal:
-        journal.bind(settings.chain.id, node.block(0).hash)
+    with Journal(settings.journal.place) as journal:
+        journal.bind(chain.id, node.block(0).hash)
         sender = None
-        if signer is not None:
-            sender = Sender(node, journal, signer, settings.chain.id, send_limits)
+        if ready.signer is not None:
+            sender = Sender(node, journal, ready.signer, chain.id, send_limits)
             sender.recover(node.head())
         turn_limits = TurnLimits(
             action_fee_wei=send_limits.action_fee_wei,
@@ -94,9 +123,22 @@ def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
             most_gas=limits.max_gas,
             actions_per_owner=limits.actions_per_owner,
             keep_blocks=settings.journal.keep_blocks,
-            estimates_gas=settings.chain.id in _CHARGES_MORE_THAN_EXECUTION,
+            estimates_gas=chain.id in _CHARGES_MORE_THAN_EXECUTION,
         )
-        yield Keeper(node, positions, journal, sender, turn_limits)
+        latches = Latches(journal, node, _breaker_limits(settings), send_limits.final_depth)
+        yield Keeper(node, ready.positions, journal, sender, turn_limits, latches)
+
+
+def _breaker_limits(settings: Settings) -> BreakerLimits:
+    said = settings.breakers
+    return BreakerLimits(
+        reverts=said.reverts,
+        slippage_bps=said.slippage_bps,
+        gas_wei_per_day=int(said.gas_eth_per_day.scaleb(18)),
+        actions_per_hour=said.actions_per_hour,
+        quorum_seconds=said.quorum_seconds,
+        sold_per_day={Address(token): most for token, most in said.sold_per_day.items()},
+    )
 
 
 def run(
@@ -107,22 +149,71 @@ def run(
 ) -> None:
     """Take a turn at every new head until a signal ends it; the turn under way is finished.
 
-    What a turn could not do is told to `on_trouble`, and the next head is attended all the same.
+    What a turn could not do is told to `on_trouble`, and the next head is attended all the same. While another keeper
+    leads the journal, and again when one has taken over, this one stands by.
     """
-    with open_keeper(settings, dry_run) as keeper:
-        loop = _Loop(keeper, settings.chain.turn_seconds, on_turn, on_trouble)
-        clock = Clock(loop.tick, settings.chain.poll_seconds)
-        heads = Heads(settings.chain.heads, clock.wake) if settings.chain.heads else None
-        if threading.current_thread() is threading.main_thread():
-            for name in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(name, lambda *_: threading.Thread(target=clock.stop).start())
-        if heads:
-            heads.start()
+    stopped = _Stop()
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, lambda *_: threading.Thread(target=stopped.set).start())
+    ready = _ready(settings, dry_run)
+    led = waiting = False
+    while not stopped.wait(0):
         try:
-            clock.run()
-        finally:
-            if heads:
-                heads.stop()
+            with _leading(settings, ready) as keeper:
+                led, waiting = True, False
+                _attend(keeper, settings, stopped, on_turn, on_trouble)
+        except JournalBroken as error:
+            if not led and not isinstance(error, Standby):
+                raise
+            if not waiting:
+                on_trouble(error)
+            waiting = True
+            stopped.wait(_STANDBY_SECONDS)
+
+
+def _attend(
+    keeper: Keeper,
+    settings: Settings,
+    stopped: _Stop,
+    on_turn: Callable[[Turn], None],
+    on_trouble: Callable[[KeeperError], None],
+) -> None:
+    """Take turns until a signal comes or the journal is another's."""
+    loop = _Loop(keeper, settings.chain.turn_seconds, on_turn, on_trouble)
+    clock = Clock(loop.tick, settings.chain.poll_seconds)
+    heads = Heads(settings.chain.heads, clock.wake) if settings.chain.heads else None
+    stopped.tell(clock.stop)
+    if heads:
+        heads.start()
+    try:
+        clock.run()
+    finally:
+        if heads:
+            heads.stop()
+
+
+class _Stop:
+    """Whether the process is to end; whoever runs at that time is told."""
+
+    def __init__(self) -> None:
+        self._set = threading.Event()
+        self._tell: Callable[[], None] = self._set.set
+
+    def tell(self, whom: Callable[[], None]) -> None:
+        """Call this when it is set, or now if it is."""
+        self._tell = whom
+        if self._set.is_set():
+            whom()
+
+    def set(self) -> None:
+        """End the process."""
+        self._set.set()
+        self._tell()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for it for so long."""
+        return self._set.wait(seconds)
 
 
 @dataclass(slots=True)
@@ -134,17 +225,36 @@ class _Loop:
     on_turn: Callable[[Turn], None]
     on_trouble: Callable[[KeeperError], None]
     _seen: str = ""
+    _disagreed_since: float | None = None
 
     def tick(self) -> None:
+        """Raises `Superseded`, and only that."""
         try:
             with self.keeper.node.within(self.turn_seconds):
                 head = self.keeper.node.head()
+                self._disagreed_since = None
                 if head.hash == self._seen:
                     return
                 turn = self.keeper.turn(head)
             if not turn.trouble:  # else what was not attended is tried again at the next tick
                 self._seen = head.hash
             self.on_turn(turn)
+        except Superseded:
+            raise
+        except NoQuorum as error:
+            self.on_trouble(error)
+            self._no_quorum()
+        except KeeperError as error:
+            self.on_trouble(error)
+
+    def _no_quorum(self) -> None:
+        now = time.monotonic()
+        since = self._disagreed_since = now if self._disagreed_since is None else self._disagreed_since
+        try:
+            for why in self.keeper.latches.no_quorum(now - since) if self.keeper.latches else ():
+                self.on_trouble(Unsafe(why))
+        except Superseded:
+            raise
         except KeeperError as error:
             self.on_trouble(error)
 
@@ -156,9 +266,17 @@ def look(settings: Settings) -> tuple[Block, list[Look]]:
     return head, [look for positions in watched(settings, node) for look in positions.look(head)]
 
 
+def resume(settings: Settings, breakers: Sequence[str]) -> tuple[Latch, ...]:
+    """Reset the named breakers, or all; those that were latched. A running keeper sees it in its next turn."""
+    unknown = sorted(set(breakers) - set(NAMES))
+    if unknown:
+        raise Misconfigured(f"resume: there is no breaker {', '.join(unknown)}, only {', '.join(NAMES)}")
+    return reset(settings.journal.place, breakers)
+
+
 def explain(settings: Settings, owner: str, block: int | None) -> Page | None:
     """What the journal holds of an owner at a block, or at the newest turn; the chain is not asked."""
     if not is_address(owner):
         raise Misconfigured(f"explain: {owner} is not an address")
-    with Reader(settings.journal.path) as reader:
+    with Reader(settings.journal.place) as reader:
         return reader.verdicts(address(owner), block)

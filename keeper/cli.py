@@ -1,7 +1,7 @@
 """The command line: every command is one door to the rooms below, opened only when it is called.
 
 Exit codes: 0 all is well; 1 the chain or the journal could not be used; 2 the command, the configuration or a key is
-wrong; 3 (`look`) some rule is not within its band; 4 (`explain`) the journal knows nothing of it.
+wrong; 3 (`look`, `doctor`) something asks for attention; 4 (`explain`, `resume`) the journal knows nothing of it.
 """
 
 from __future__ import annotations
@@ -114,6 +114,45 @@ def explain(
         show.print_json(show.page_json(page))
     else:
         show.print_page(show.console(), block, page)
+
+
+@cli.command()
+def doctor(config: Config = None, as_json: Json = False) -> None:
+    """Prove before a start what a keeper needs; exit 3 if something is worth a look, 1 if it must not be started."""
+    from keeper import show
+    from keeper.doctor import Grade, examine
+    from keeper.settings import read_settings
+
+    path = _config(config)
+    console, findings = show.console(), []
+    for finding in examine(read_settings(path), path):
+        findings.append(finding)
+        if not as_json:
+            show.print_finding(console, finding)
+    if as_json:
+        show.print_json(show.findings_json(findings))
+    worst = max(finding.grade for finding in findings)
+    if worst is not Grade.GOOD:
+        raise typer.Exit(ATTENTION if worst is Grade.POOR else 1)
+
+
+@cli.command()
+def resume(
+    breakers: Annotated[
+        list[str] | None, typer.Argument(help="Which breakers to reset; all that are latched by default.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Reset breakers that have tripped, once you know why they did; exit 4 if none is latched."""
+    from keeper import app
+    from keeper.settings import read_settings
+
+    found = app.resume(read_settings(_config(config)), breakers or [])
+    for latch in found:
+        print(f"reset {latch.name}, which tripped at block {latch.block}: {latch.why}")
+    if not found:
+        print("journal: no such breaker is latched", file=sys.stderr)
+        raise typer.Exit(UNKNOWN)
 
 
 @cli.command()

@@ -1,14 +1,15 @@
 """What the operator says: which chain, which owners, within what limits of their own.
 
 `keeper.toml` holds intent and no secret. Secrets come from the environment: `KEEPER_RPC_URL` replaces `chain.url` and
-`chain.urls`, several being separated by blanks, `KEEPER_PASSWORD` opens the keystore, and `KEEPER_KEY` is the key itself
-where no keystore is named.
+`chain.urls`, several being separated by blanks, `KEEPER_JOURNAL_URL` replaces `journal.url`, `KEEPER_PASSWORD` opens
+the keystore, and `KEEPER_KEY` is the key itself where no keystore is named.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,7 @@ from keeper.domain.units import GWEI
 from keeper.protocols.methods import address
 
 RPC_URL = "KEEPER_RPC_URL"
+JOURNAL_URL = "KEEPER_JOURNAL_URL"
 
 
 def _checked_address(text: str) -> str:
@@ -33,6 +35,12 @@ def _checked_address(text: str) -> str:
 def _checked_heads(url: str) -> str:
     if url and not url.startswith(("ws://", "wss://")):
         raise ValueError("is neither ws:// nor wss://")
+    return url
+
+
+def _checked_database(url: str) -> str:
+    if url and not url.startswith("postgresql://"):
+        raise ValueError("is not postgresql://…; a file is named by journal.path")
     return url
 
 
@@ -114,10 +122,30 @@ class OperatorLimits(_Strict):
 
 
 class Journal(_Strict):
-    """Where verdicts, intents and receipts are kept; turns in which nothing was decided go after `keep_blocks`."""
+    """Where verdicts, intents and receipts are kept; turns in which nothing was decided go after `keep_blocks`.
+
+    `url` is a PostgreSQL database, on which several keepers may stand by for one another; without one it is a file.
+    """
 
     path: Path = Path("keeper.db")
+    url: Annotated[str, AfterValidator(_checked_database)] = ""
     keep_blocks: int = Field(default=50_000, ge=1)
+
+    @property
+    def place(self) -> str:
+        """The address of the one that is used."""
+        return self.url or str(self.path)
+
+
+class Breakers(_Strict):
+    """What must not go on until a person has looked; `sold_per_day` names tokens and how many of each may be sold."""
+
+    reverts: int = Field(default=3, ge=1, le=100)
+    slippage_bps: int = Field(default=100, ge=1, le=2_000)
+    gas_eth_per_day: Decimal = Field(default=Decimal(1), gt=0)
+    actions_per_hour: int = Field(default=60, ge=1)
+    quorum_seconds: float = Field(default=300.0, gt=0)
+    sold_per_day: dict[AddressText, Annotated[Decimal, Field(ge=0)]] = {}
 
 
 class Settings(_Strict):
@@ -127,6 +155,7 @@ class Settings(_Strict):
     watch: tuple[Watch, ...] = Field(min_length=1)
     key: Key = Key()
     limits: OperatorLimits = OperatorLimits()
+    breakers: Breakers = Breakers()
     journal: Journal = Journal()
 
 
@@ -149,6 +178,8 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
     chain = content.get("chain")
     if isinstance(chain, dict) and os.environ.get(RPC_URL, "").strip():
         chain["url"], *chain["urls"] = os.environ[RPC_URL].split()
+    if os.environ.get(JOURNAL_URL) and isinstance(content.setdefault("journal", {}), dict):
+        content["journal"]["url"] = os.environ[JOURNAL_URL]
     try:
         settings = Settings.model_validate(content)
     except ValidationError as error:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keeper.doctor import Finding, Grade
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Flight
 from keeper.domain.plans import Intent, Move
@@ -94,6 +95,7 @@ def turn_json(turn: Turn, dry_run: bool) -> dict[str, Any]:
             for change in turn.changes
         ],
         "trouble": list(turn.trouble),
+        "tripped": list(turn.tripped),
     }
 
 
@@ -174,6 +176,8 @@ def print_turn(console: Console, turn: Turn, dry_run: bool) -> None:
     _line(console, line)
     for trouble in turn.trouble:
         _line(console, Text(f"  {trouble}", style=_COLOURS[Kind.BLIND]))
+    for why in turn.tripped:
+        _line(console, Text(f"  {why}", style="bold red"))
     for change in turn.changes:
         style = "bold red" if change.alarm else ""
         _line(console, Text(f"  {change.flight.state}: {change.flight.why}", style=style))
@@ -192,6 +196,26 @@ def print_turn(console: Console, turn: Turn, dry_run: bool) -> None:
                 f"  {_short(key.owner)} rule {key.id}: {verb}{_moves_text(rehearsed.moves)}, to {rehearsed.after}"
             ),
         )
+
+
+def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """What the doctor found."""
+    return {
+        "findings": [
+            {"subject": each.subject, "grade": each.grade.name.lower(), "said": each.said, "next": each.next}
+            for each in findings
+        ]
+    }
+
+
+def print_finding(console: Console, finding: Finding) -> None:
+    """One line for what was found, and one for what to do about it."""
+    style = {Grade.GOOD: "green", Grade.POOR: "yellow", Grade.BAD: "bold red"}[finding.grade]
+    line = Text(f"{finding.grade.name.lower():<5}", style=style)
+    line.append(finding.said, style="")
+    _line(console, line)
+    if finding.next:
+        _line(console, Text(f"     {finding.next}"))
 
 
 def print_page(console: Console, asked: int | None, page: Page) -> None:

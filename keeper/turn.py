@@ -25,6 +25,7 @@ from keeper.domain.units import Address, mul_div_up
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.guard import why_not
 from keeper.journal.journal import Journal
+from keeper.latches import Latches
 from keeper.positions.port import Breach, Positions
 from keeper.send.sender import Sender
 
@@ -54,7 +55,7 @@ class TurnLimits:
 class Turn:
     """What one turn saw, decided and learnt; `intents` were sent, or in a dry run only rehearsed.
 
-    `trouble` says what could not be attended at all.
+    `trouble` says what could not be attended at all, `tripped` which breakers were latched.
     """
 
     block: Block
@@ -62,6 +63,7 @@ class Turn:
     intents: tuple[Intent, ...]
     changes: tuple[Change, ...]
     trouble: tuple[str, ...] = ()
+    tripped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Keeper:
     journal: Journal | None
     sender: Sender | None
     limits: TurnLimits
+    latches: Latches | None = None
 
     def turn(self, block: Block) -> Turn:
         """Follow what was sent, judge every watched rule at `block`, act on the breached ones, write it all down."""
@@ -91,9 +94,12 @@ class Keeper:
 
         intents: list[Intent] = []
         recent = self.journal.recent(block.number - _FAIR_BLOCKS) if self.journal and breaches else {}
+        stopped = self.latches.why_stopped() if self.latches and breaches else None
         for breach in _fairly(breaches, recent):
             key = breach.verdict.key
             try:
+                if stopped is not None:
+                    raise Unsafe(stopped)
                 self._guard(breach, block, recent.get(key.owner, (0, 0))[0])
                 intent = self._decide(breach, block)
                 if self.sender:
@@ -107,12 +113,15 @@ class Keeper:
             self.journal.write_turn(block, tuple(verdicts.values()), note)
             if block.number % _BLOCKS_BETWEEN_PRUNINGS == 0:
                 self.journal.prune(block.number - self.limits.keep_blocks)
+        tripped: tuple[str, ...] = ()
         if self.sender:
             try:
                 changes += self.sender.settle(block)
+                if self.latches:
+                    tripped = self.latches.watch(block, flew=bool(changes or intents))
             except Blind as error:
                 trouble.append(str(error))  # what is in a block stays there: the next turn asks again
-        return Turn(block, tuple(verdicts.values()), tuple(intents), changes, tuple(trouble))
+        return Turn(block, tuple(verdicts.values()), tuple(intents), changes, tuple(trouble), tripped)
 
     def _send(self, intent: Intent, block: Block) -> None:
         assert self.sender is not None

@@ -12,6 +12,9 @@ from keeper.devnet.world import World
 from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
+from tests.postgres import databases, new_database
+
+__all__ = ["databases", "new_database"]
 
 FOREVER = 2**40 - 1
 KEEPER_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"

@@ -11,6 +11,8 @@ An operator asks one question first: did anything leave this machine?
       - NodeRefused      the node answered with an error
     + Unsafe             a guard or the rehearsal said no
     + JournalBroken      what must be durable first could not be written
+      - Standby          another keeper leads, and this one waits
+      - Superseded       another keeper has taken over from this one
   x Ambiguous            bytes left, and nobody knows yet what became of them
 """
 
@@ -68,6 +70,14 @@ class Unsafe(Refused):
 
 class JournalBroken(Refused):
     """What must be durable first could not be written or read."""
+
+
+class Standby(JournalBroken):
+    """Another keeper holds the lease of this journal, and this one may not write until it lapses."""
+
+
+class Superseded(JournalBroken):
+    """This keeper's lease lapsed and another has taken it, so that whatever this one decides is stale."""
 
 
 class Ambiguous(KeeperError):

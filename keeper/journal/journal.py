@@ -23,10 +23,27 @@ from keeper.domain.plans import Intent
 from keeper.domain.units import Address
 from keeper.domain.verdicts import Verdict
 from keeper.journal import rows
-from keeper.journal.sqlite import WriterLock, broken, connect, place_of
-from keeper.journal.tables import VERSION, about, attempt, intent, metadata, nonce, outcome, turn, verdict
+from keeper.journal.places import place_of
+from keeper.journal.tables import (
+    FREE,
+    VERSION,
+    about,
+    attempt,
+    breaker,
+    intent,
+    lease,
+    metadata,
+    nonce,
+    outcome,
+    turn,
+    verdict,
+)
 
 FORMAT = "threshold-keeper journal"
+OLDEST = 2
+"""The oldest tables that are brought up to date."""
+LEASED = 3
+"""The first that know of a lease."""
 _OPEN = insert(intent).values(
     opened=select(func.coalesce(func.max(intent.c.opened), 0) + 1).scalar_subquery()
 )
@@ -50,8 +67,20 @@ class Page:
     later: Flight | None
 
 
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """A breaker that has tripped and nobody has reset: at which block, and why."""
+
+    name: str
+    block: int
+    why: str
+
+
 class Reader:
-    """A journal opened to be read, beside a keeper that may be writing it: `sqlite:///file`, or a plain path."""
+    """A journal opened to be read, beside a keeper that may be writing it.
+
+    Its address is `sqlite:///file`, a plain path, or `postgresql://user@host/database`.
+    """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self._place = place_of(url)
@@ -127,38 +156,63 @@ class Reader:
             top: int | None = db.execute(query).scalar()
         return top
 
+    def latches(self) -> tuple[Latch, ...]:
+        """The breakers that are latched, the first to trip first: while there is one, no nonce is given."""
+        with self._transaction() as db:
+            return _latches(db)
+
+    def unforgiven(self, name: str, deadline: int = 0) -> tuple[Flight, ...]:
+        """The flights a breaker still counts, oldest first: opened since it was last reset, with a later deadline."""
+        forgiven = select(func.coalesce(func.max(breaker.c.forgiven), 0)).where(breaker.c.name == name)
+        with self._transaction() as db:
+            after = db.execute(forgiven).scalar_one()
+            return _flights(db, intent.c.opened > after, intent.c.deadline > deadline)
+
+    def final(self) -> tuple[int, str] | None:
+        """Number and hash of the last block that was written down as final; None before there was one."""
+        with self._transaction() as db:
+            held = dict(_facts(db)).get("final")
+        number, _, hash_ = (held or "").partition(" ")
+        return (int(number), hash_) if held else None
+
     def chain(self) -> tuple[int, str] | None:
         """The chain id and genesis hash this journal belongs to; None before a keeper has used it."""
         with self._transaction() as db:
             return _chain(db)
 
     def _open(self) -> Connection:
-        connection = connect(self._place, writing=False)
+        connection = self._place.connect(writing=False)
         try:
             with self._guarded(), connection.begin():
-                if not self._founded(connection):
-                    raise JournalBroken(f"journal: {self._place} is empty: no keeper has opened it yet")
+                version = self._version(connection)
+            if version is None:
+                raise JournalBroken(f"journal: {self._place} is empty: no keeper has opened it yet")
+            if version < VERSION:
+                raise JournalBroken(
+                    f"journal: {self._place} was written by an older keeper (its tables are version {version}, these "
+                    f"are {VERSION}); it is brought up to date when this one runs"
+                )
         except JournalBroken:
             connection.close()
             raise
         return connection
 
-    def _founded(self, connection: Connection) -> bool:
-        """Whether the tables are there; `JournalBroken` when they are not this keeper's."""
+    def _version(self, connection: Connection) -> int | None:
+        """Which tables are there, None for no tables at all; `JournalBroken` when they cannot be used."""
         present = inspect(connection).get_table_names()
         if not present:
-            return False
+            return None
         held = dict(_facts(connection)) if about.name in present else {}
         if held.get("format") != FORMAT:
             raise JournalBroken(f"journal: {self._place} is not a keeper's journal")
         version = int(held["version"])
-        if version != VERSION:
-            writer = "a newer" if version > VERSION else "an older"
+        if not OLDEST <= version <= VERSION:
+            writer = "a newer" if version > VERSION else "too old a"
             raise JournalBroken(
                 f"journal: {self._place} was written by {writer} keeper (its tables are version {version}, "
                 f"these are {VERSION})"
             )
-        return True
+        return version
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -170,24 +224,33 @@ class Reader:
         try:
             yield
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise broken(self._place, error) from error
+            raise self._place.broken(error) from error
 
 
 class Journal(Reader):
-    """A journal opened to be written, by this process alone until it is closed or ends."""
+    """A journal opened to be written, by this process alone until it is closed, ends or, on a server, falls silent.
+
+    Opening it raises `Standby` while another keeper leads, and any method `Superseded` once another has taken over.
+    """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
-        self._lock = WriterLock(place_of(url))
+        self._right = place_of(url).right()
+        self._epoch = 0
         try:
             super().__init__(url)
         except BaseException:
-            self._lock.release()
+            self._right.release()
             raise
 
+    @property
+    def leads(self) -> bool:
+        """Whether this keeper may still write, as far as it can know without asking."""
+        return self._right.held
+
     def close(self) -> None:
-        """Give the file back and let another keeper write it."""
+        """Give the journal back and let another keeper write it."""
         super().close()
-        self._lock.release()
+        self._right.release()
 
     def bind(self, chain_id: int, genesis: str) -> None:
         """Tie the journal to one chain for good; `Misconfigured` when it belongs to another."""
@@ -219,15 +282,17 @@ class Journal(Reader):
     ) -> Flight:
         """Keep the intent, its nonce and the signed bytes, which may be broadcast once this has returned.
 
-        `Unsafe`, and nothing kept, when the intent or the nonce is taken already.
+        `Unsafe`, and nothing kept, when a breaker is latched, or the intent or the nonce taken already.
         """
         flight = Flight(
             planned, chain_id, sender, number, State.SIGNED, f"send: signed as {signed.hash}", (signed,)
         )
         held = {"chain": chain_id, "sender": sender, "number": number, "intent": planned.id}
         with self._transaction() as db:
+            for latch in _latches(db):
+                raise Unsafe(stopped_by(latch))
             try:
-                db.execute(_OPEN, rows.intent_row(flight))
+                db.execute(_OPEN, rows.intent_row(flight) | {"epoch": self._epoch})
                 db.execute(insert(nonce), held)
             except IntegrityError as error:
                 raise Unsafe(
@@ -253,6 +318,20 @@ class Journal(Reader):
             if step.state is State.ABANDONED:
                 db.execute(delete(nonce).where(nonce.c.intent == intent_id))
 
+    def latch(self, name: str, block: int, why: str) -> bool:
+        """Let a breaker trip until a person resets it; False when it was latched already."""
+        with self._transaction() as db:
+            if any(latch.name == name for latch in _latches(db)):
+                return False
+            db.execute(insert(breaker), {"name": name, "block": block, "why": why})
+        return True
+
+    def mark_final(self, block: int, hash_: str) -> None:
+        """Write down a block that is final now."""
+        with self._transaction() as db:
+            db.execute(delete(about).where(about.c.name == "final"))
+            db.execute(insert(about), {"name": "final", "value": f"{block} {hash_}"})
+
     def prune(self, before: int) -> int:
         """Forget the turns below block `before` in which nothing was decided; how many those were."""
         old = select(turn.c.id).where(
@@ -263,19 +342,72 @@ class Journal(Reader):
             return db.execute(delete(turn).where(turn.c.id.in_(old))).rowcount
 
     def _open(self) -> Connection:
-        connection = connect(self._place, writing=True)
+        connection = self._place.connect(writing=True)
         try:
             with self._guarded(), connection.begin():
-                if not self._founded(connection):
+                self._place.alone(connection)
+                version = self._version(connection)
+                if version is None:
                     metadata.create_all(connection)
                     facts = [{"name": "format", "value": FORMAT}, {"name": "version", "value": str(VERSION)}]
                     connection.execute(insert(about), facts)
+                    connection.execute(insert(lease), FREE)
+                elif version < LEASED:  # so nobody can hold a lease of it
+                    _bring_up_to_date(connection, version)
+            self._right.take()
+            with self._guarded(), connection.begin():
+                self._place.alone(connection)
                 # A file that may only be read opens without a word: one write tells.
-                connection.execute(update(about).where(about.c.name == "version").values(value=str(VERSION)))
+                _bring_up_to_date(connection, self._version(connection) or VERSION)
         except JournalBroken:
             connection.close()
             raise
         return connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with super()._transaction() as db:
+            self._epoch = self._right.epoch(db)
+            yield db
+
+
+def reset(url: str | os.PathLike[str], names: Sequence[str] = ()) -> tuple[Latch, ...]:
+    """Reset the breakers of these names, or all, and say which were latched; a keeper may be writing all the while."""
+    place = place_of(url)
+    with Reader(url):  # which says what is wrong with it
+        pass
+    connection = place.connect(writing=True)
+    try:
+        with connection.begin() as _:
+            found = tuple(latch for latch in _latches(connection) if not names or latch.name in names)
+            opened = select(func.coalesce(func.max(intent.c.opened), 0)).scalar_subquery()
+            mine = breaker.c.name.in_([latch.name for latch in found]) & breaker.c.forgiven.is_(None)
+            connection.execute(update(breaker).where(mine).values(forgiven=opened))
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise place.broken(error) from error
+    finally:
+        connection.close()
+        connection.engine.dispose()
+    return found
+
+
+def stopped_by(latch: Latch) -> str:
+    """Why nothing is sent while a breaker is latched, and what to type."""
+    return f"{latch.why}; stopped since block {latch.block} until a person types `keeper resume {latch.name}`"
+
+
+def _latches(db: Connection) -> tuple[Latch, ...]:
+    rows_ = db.execute(select(breaker).where(breaker.c.forgiven.is_(None)).order_by(breaker.c.n))
+    return tuple(Latch(row.name, row.block, row.why) for row in rows_)
+
+
+def _bring_up_to_date(db: Connection, version: int) -> None:
+    if version < VERSION:
+        # Only then, because alembic takes longer to load than all the rest to start.
+        from keeper.journal.migrations import upgrade  # noqa: PLC0415
+
+        upgrade(db, version, VERSION)
+    db.execute(update(about).where(about.c.name == "version").values(value=str(VERSION)))
 
 
 def _facts(db: Connection) -> list[tuple[str, str]]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from keeper.domain.errors import JournalBroken, Misconfigured
@@ -24,20 +24,36 @@ WAIT_SECONDS = 5.0
 """How long a statement waits for another process's lock on the file, which only a checkpoint or a backup takes."""
 
 
-def place_of(url: str | os.PathLike[str]) -> Path:
-    """The file behind `sqlite:///a/path.db`, or behind a plain path."""
-    text = os.fspath(url)
-    if "://" not in text:
-        return Path(text).absolute()
-    try:
-        parsed = make_url(text)
-    except ArgumentError:
-        raise Misconfigured("journal: its address must be a file or sqlite:///file") from None
-    if parsed.get_backend_name() != "sqlite":
-        raise Misconfigured(f"journal: only SQLite is supported, not {parsed.get_backend_name()}")
+@dataclass(frozen=True, slots=True)
+class SqliteFile:
+    """A journal in a file at `path`."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def right(self) -> WriterLock:
+        """The right to write it, taken."""
+        return WriterLock(self.path)
+
+    def connect(self, writing: bool) -> Connection:
+        """Open it; for reading it must exist."""
+        return connect(self.path, writing)
+
+    def alone(self, db: Connection) -> None:
+        """Nothing to do: whoever writes holds the kernel's lock."""
+
+    def broken(self, error: Exception) -> JournalBroken:
+        """What an error means, in one sentence."""
+        return broken(self.path, error)
+
+
+def file_of(parsed: URL) -> SqliteFile:
+    """The file of an address such as `sqlite:///a/path.db`."""
     if parsed.database in (None, "", ":memory:"):
         raise Misconfigured("journal: it must be a file, since what is kept in memory survives nothing")
-    return Path(str(parsed.database)).absolute()
+    return SqliteFile(Path(str(parsed.database)).absolute())
 
 
 class WriterLock:
@@ -63,6 +79,18 @@ class WriterLock:
         except OSError as error:
             os.close(self._file)
             raise JournalBroken(f"journal: {path} cannot be written ({_words(error)})") from error
+
+    @property
+    def held(self) -> bool:
+        """Whether it still is."""
+        return self._file >= 0
+
+    def take(self) -> None:
+        """Nothing more to do: the kernel gave it."""
+
+    def epoch(self, db: Connection) -> int:
+        """Zero: who holds the kernel's lock cannot have been superseded."""
+        return 0
 
     def release(self) -> None:
         """Let another keeper write; the file stays, since removing it would race with whoever opens it."""

@@ -1,18 +1,21 @@
 """The journal's tables, in SQLAlchemy Core and nothing of one database's own.
 
-`turn` and `verdict` say what was seen and judged at a block; `intent`, `nonce` and `attempt` what was decided and
-signed; `outcome` is each flight's story, only ever added to, its last row being where the flight stands.
-A number that may exceed 64 bits is kept as decimal text; moves and measures of an intent are JSON, for they are read
-only with it.
+`about` says what this journal is and how far the chain is known to be final, `lease` who writes it. `turn` and
+`verdict` say what was seen and judged at a block; `intent`, `nonce` and `attempt` what was decided and signed;
+`outcome` is each flight's story, only ever added to, its last row being where the flight stands. `breaker` holds what
+has tripped. A number that may exceed 64 bits is kept as decimal text; moves and measures of an intent are JSON, for
+they are read only with it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    DateTime,
     Dialect,
     ForeignKey,
     Index,
@@ -27,7 +30,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 2
+VERSION = 3
 """Raised with every change to the tables; a journal of a higher one is refused."""
 
 
@@ -46,7 +49,36 @@ class Wide(TypeDecorator[int]):
         return None if value is None else int(value)
 
 
+class Words(TypeDecorator[str]):
+    """Text that may come from strangers, without what some databases cannot hold in a text."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Into the database."""
+        if value is None:
+            return None
+        return value.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        """Out of it."""
+        return None if value is None else str(value)
+
+
 metadata = MetaData()
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("beat", DateTime(timezone=True), nullable=False),
+)
+
+FREE: Final = {"name": "writer", "epoch": 0, "holder": "", "beat": datetime(1970, 1, 1, tzinfo=UTC)}
+"""The lease before anybody had it."""
 
 about = Table(
     "about", metadata, Column("name", String(32), primary_key=True), Column("value", Text, nullable=False)
@@ -61,7 +93,7 @@ turn = Table(
     Column("parent", String(66), nullable=False),
     Column("timestamp", BigInteger, nullable=False),
     Column("base_fee", Wide, nullable=False),
-    Column("note", Text, nullable=False),
+    Column("note", Words, nullable=False),
 )
 
 verdict = Table(
@@ -72,7 +104,7 @@ verdict = Table(
     Column("thresholds", String(42), primary_key=True),
     Column("rule", Wide, primary_key=True),
     Column("kind", SmallInteger, nullable=False),
-    Column("why", Text, nullable=False),
+    Column("why", Words, nullable=False),
     Column("measure", String(32), nullable=False),
     Column("value", Wide),
     Column("decimals", SmallInteger, nullable=False),
@@ -105,7 +137,8 @@ intent = Table(
     Column("decided_block", BigInteger, nullable=False),
     Column("decided_hash", String(66), nullable=False),
     Column("deadline", BigInteger, nullable=False),
-    Column("why", Text, nullable=False),
+    Column("why", Words, nullable=False),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
     Index("intent_by_state", "state"),
     Index("intent_by_owner", "owner", "decided_block"),
 )
@@ -141,7 +174,7 @@ outcome = Table(
     Column("n", Integer, primary_key=True),
     Column("at_block", BigInteger, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("why", Text, nullable=False),
+    Column("why", Words, nullable=False),
     Column("hash", String(66)),
     Column("block", BigInteger),
     Column("block_hash", String(66)),
@@ -149,4 +182,15 @@ outcome = Table(
     Column("gas_used", BigInteger),
     Column("gas_price", Wide),
     Column("logs", Text),
+)
+
+breaker = Table(
+    "breaker",
+    metadata,
+    Column("n", Integer, primary_key=True),
+    Column("name", String(32), nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("why", Words, nullable=False),
+    # How many intents there were when a person reset it, which are forgiven; null while it is latched.
+    Column("forgiven", BigInteger),
 )

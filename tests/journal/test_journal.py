@@ -17,67 +17,24 @@ from pathlib import Path
 
 import pytest
 
-from keeper.domain.blocks import Block
 from keeper.domain.errors import JournalBroken, Misconfigured, Unsafe
-from keeper.domain.flights import Attempt, Fees, Log, Purpose, Receipt, State, Step
+from keeper.domain.flights import Purpose, State, Step
 from keeper.domain.loans import health_measure
-from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import NO_DEBT, WAD, Address
+from keeper.domain.units import NO_DEBT, WAD
 from keeper.domain.verdicts import Kind, Verdict
-from keeper.journal.journal import Journal, Reader
-
-THRESHOLDS = Address("0x" + "Aa" * 20)
-WETH = Asset(Address("0x" + "0e" * 20), "WETH", 18)
-USDC = Asset(Address("0x" + "0c" * 20), "USDC", 6)
-OWNER = Address("0x" + "Bb" * 20)
-STRANGER = Address("0x" + "Cc" * 20)
-KEEPER = Address("0x" + "Dd" * 20)
-CHAIN = 31337
-
-
-def block(number: int, salt: int = 0) -> Block:
-    return Block(
-        number,
-        f"0x{number:032x}{salt:032x}",
-        f"0x{number - 1:032x}{salt:032x}",
-        1_700_000_000 + number,
-        10**9,
-    )
-
-
-def intent(name: str = "one", at: Block | None = None, owner: Address = OWNER) -> Intent:
-    at = at or block(10)
-    return Intent(
-        id=name,
-        plan=Plan(
-            RuleKey(THRESHOLDS, owner, 0),
-            "deleverage",
-            (Move("repay", USDC, 2**200), Move("sell", WETH, 3**120, 500)),
-            health_measure(WAD * 3 // 2),
-        ),
-        call=Call(THRESHOLDS, bytes(range(200))),
-        rehearsal=Rehearsal((Move("sell", WETH, 3**119, 500),), health_measure(WAD * 3 // 2 - 1), 512_345),
-        gas_limit=700_000,
-        decided_block=at.number,
-        decided_hash=at.hash,
-        deadline=at.timestamp + 300,
-        why="judge: health 1.0900 is below the floor of 1.1500",
-    )
-
-
-def attempt(n: int, purpose: Purpose = Purpose.ACT) -> Attempt:
-    return Attempt(f"0x{n:064x}", b"\x02" + bytes([n]) * 150, Fees(10**20, 10**9), purpose, 10)
-
-
-RECEIPT = Receipt(
-    hash=attempt(1).hash,
-    block=11,
-    block_hash=block(11).hash,
-    succeeded=True,
-    gas_used=473_267,
-    gas_price=2**70,
-    logs=(Log(THRESHOLDS, ("0x01", "0x02"), "0xff"), Log(OWNER, (), "0x")),
+from keeper.journal.journal import OLDEST, Journal, Reader
+from keeper.journal.tables import VERSION
+from tests.journal.flights_kept import (
+    CHAIN,
+    KEEPER,
+    OWNER,
+    RECEIPT,
+    STRANGER,
+    THRESHOLDS,
+    attempt,
+    block,
+    intent,
 )
 
 
@@ -86,9 +43,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "keeper.db"
 
 
-@pytest.fixture
-def journal(path: Path) -> Iterator[Journal]:
-    with Journal(path) as opened:
+@pytest.fixture(params=["file", "server"])
+def journal(path: Path, request: pytest.FixtureRequest) -> Iterator[Journal]:
+    """The same journal in either place: every test that takes it holds for both."""
+    url = path if request.param == "file" else request.getfixturevalue("new_database")()
+    with Journal(url) as opened:
         yield opened
 
 
@@ -157,9 +116,9 @@ def test_a_nonce__of_an_abandoned_intent__may_be_taken_again(journal: Journal) -
 
 def test_an_attempt__of_bytes_already_held__is_refused(journal: Journal) -> None:
     journal.open_intent(intent("one"), CHAIN, KEEPER, 7, attempt(1))
-    with pytest.raises(JournalBroken, match="UNIQUE"):
+    with pytest.raises(JournalBroken, match="UNIQUE|unique"):
         journal.add_attempt("one", attempt(1))
-    with pytest.raises(JournalBroken, match="FOREIGN KEY"):
+    with pytest.raises(JournalBroken, match="FOREIGN KEY|foreign key"):
         journal.add_attempt("nobody's", attempt(3))
 
 
@@ -321,7 +280,7 @@ def test_a_file_of_something_else__is_refused_and_left_alone(path: Path) -> None
     assert path.read_text().startswith("dear diary")
 
 
-@pytest.mark.parametrize(("version", "age"), [(3, "a newer"), (1, "an older")])
+@pytest.mark.parametrize(("version", "age"), [(VERSION + 1, "a newer"), (OLDEST - 1, "too old a")])
 def test_a_journal_of_another_version__is_refused(path: Path, version: int, age: str) -> None:
     Journal(path).close()
     with sqlite3.connect(path) as file:
@@ -350,8 +309,10 @@ def test_a_damaged_journal__when_opened__is_refused_in_one_sentence(path: Path) 
         Journal(path)
 
 
-@pytest.mark.parametrize("url", ["postgresql://localhost/keeper", "sqlite://", "sqlite:///:memory:", "://"])
-def test_a_journal__not_in_a_file__is_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    "url", ["postgresql://localhost", "mysql://localhost/keeper", "sqlite://", "sqlite:///:memory:", "://"]
+)
+def test_a_journal__neither_in_a_file_nor_in_a_database__is_refused(url: str) -> None:
     with pytest.raises(Misconfigured, match="journal: "):
         Journal(url)
 

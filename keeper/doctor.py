@@ -1,0 +1,255 @@
+"""What must be true before a keeper is started, looked at without starting one: each finding a sentence and what to do.
+
+Nothing is signed but a transaction no chain can take, nothing is sent, and the journal is not created.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+from keeper.app import connect, look, signer, watched
+from keeper.chain.node import Node
+from keeper.domain.blocks import Block
+from keeper.domain.errors import Blind, JournalBroken, KeeperError, Unsafe
+from keeper.domain.units import Address, decimal_text
+from keeper.domain.verdicts import Kind
+from keeper.journal.journal import Reader, stopped_by
+from keeper.send.fees import SendLimits, first_fees, gwei_text
+from keeper.send.signers import KEY_VARIABLE
+from keeper.settings import Settings
+
+_SKEW_SECONDS: Final = 30
+_OLD_HEAD_SECONDS: Final = 300
+_SLOW_SECONDS: Final = 1.0
+_LEAST_DISK: Final = 100 * 2**20
+_ACTIONS_IN_STOCK: Final = 10
+_OBSTACLES: Final = frozenset({"allowance", "approval", "pool", "oracle"})
+"""The rooms of a reason why a rule could not be acted on, though nothing is to be done yet."""
+_LOCAL_CHAINS: Final = frozenset({1337, 31337})
+
+
+class Grade(IntEnum):
+    """How bad a finding is: nothing to do, worth a look, or not to be started with."""
+
+    GOOD = 0
+    POOR = 1
+    BAD = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: what was seen in a sentence, and what to type next when something is to be done."""
+
+    subject: str
+    grade: Grade
+    said: str
+    next: str = ""
+
+
+def examine(settings: Settings, config: Path) -> Iterator[Finding]:
+    """Every finding, in the order in which a start would stumble over them; none of them raises."""
+    yield from _endpoints(settings)
+    node, head = None, None
+    try:
+        node = connect(settings)
+        head = node.head()
+        yield Finding("chain", Grade.GOOD, f"chain: block {head.number} on chain {settings.chain.id}")
+    except KeeperError as error:
+        yield Finding("chain", Grade.BAD, str(error), f"edit chain.url, chain.urls or chain.id in {config}")
+    if head is not None:
+        yield _clock(head, settings.chain.id)
+    sender = None
+    for finding, address in _key(settings):
+        sender = address or sender
+        yield finding
+    yield from _journal(settings, sender)
+    if node is not None and head is not None:
+        if sender is not None:
+            yield _money(settings, node, head, sender)
+        yield from _rules(settings, node, config)
+
+
+def _endpoints(settings: Settings) -> Iterator[Finding]:
+    """Each endpoint by itself: an answer, the right chain, how long it took."""
+    urls = settings.chain.endpoints
+    needed = settings.chain.quorum or len(urls) // 2 + 1
+    able = 0
+    heads: list[int] = []
+    for url in urls:
+        try:
+            node = Node(url, min(settings.chain.timeout_seconds, 5.0))
+            begun = time.monotonic()
+            chain_id, number = node.ask_number("eth_chainId"), node.ask_number("eth_blockNumber")
+            taken = (time.monotonic() - begun) / 2
+        except KeeperError as error:
+            yield Finding("endpoint", Grade.POOR, str(error), "try it with curl, or name another endpoint")
+            continue
+        if chain_id != settings.chain.id:
+            said = f"node: {node.name} is on chain {chain_id}, and the settings say {settings.chain.id}"
+            yield Finding("endpoint", Grade.BAD, said, "name an endpoint of the right chain")
+            continue
+        able += 1
+        heads.append(number)
+        behind = max(heads) - number
+        said = f"node: {node.name} is at block {number} and answers in {taken * 1000:.0f} ms"
+        if taken > _SLOW_SECONDS or behind > 3:
+            slow = f", {behind} blocks behind another" if behind > 3 else ""
+            yield Finding("endpoint", Grade.POOR, said + slow, "name it last, or another one")
+        else:
+            yield Finding("endpoint", Grade.GOOD, said)
+    if able < needed:
+        said = f"chain: {able} of {len(urls)} endpoints can be used, and {needed} must agree"
+        yield Finding("quorum", Grade.BAD, said, "name more endpoints in chain.urls, or lower chain.quorum")
+    elif len(urls) == 1:
+        yield Finding(
+            "quorum",
+            Grade.POOR if settings.chain.id not in _LOCAL_CHAINS else Grade.GOOD,
+            "chain: one endpoint is named, so whatever it says is believed",
+            "" if settings.chain.id in _LOCAL_CHAINS else "name two more in chain.urls",
+        )
+    else:
+        yield Finding(
+            "quorum", Grade.GOOD, f"chain: {able} of {len(urls)} endpoints, and {needed} must agree"
+        )
+
+
+def _clock(head: Block, chain_id: int) -> Finding:
+    """This machine's clock against the newest block's, which is never ahead of the time it was made."""
+    ahead = head.timestamp - time.time()
+    local = chain_id in _LOCAL_CHAINS
+    if ahead > _SKEW_SECONDS:
+        said = f"clock: the newest block is {ahead:.0f} s ahead of this machine's clock"
+        return Finding("clock", Grade.POOR if local else Grade.BAD, said, "timedatectl set-ntp true")
+    if -ahead > _OLD_HEAD_SECONDS:
+        said = (
+            f"clock: the newest block is {-ahead:.0f} s old: the chain stands still, or the clock runs ahead"
+        )
+        return Finding("clock", Grade.GOOD if local else Grade.BAD, said, "timedatectl status")
+    return Finding("clock", Grade.GOOD, f"clock: the newest block is {max(-ahead, 0.0):.0f} s old")
+
+
+def _key(settings: Settings) -> Iterator[tuple[Finding, Address | None]]:
+    keystore = settings.key.keystore
+    if keystore is None:
+        if os.environ.get(KEY_VARIABLE) and settings.chain.id not in _LOCAL_CHAINS:
+            said = f"key: it stands in {KEY_VARIABLE}, where every program of this user can read it"
+            yield Finding("key", Grade.POOR, said, "name an encrypted keystore in key.keystore"), None
+    else:
+        mode = _mode(keystore)
+        if mode is not None and mode & 0o077:
+            said = f"key: {keystore} can be read by others than its owner (its mode is {mode:o})"
+            yield Finding("key", Grade.BAD, said, f"chmod 600 {keystore}"), None
+    try:
+        found = signer(settings)
+    except KeeperError as error:
+        yield Finding("key", Grade.BAD, str(error), f"export {KEY_VARIABLE}=…, or set key.keystore"), None
+        return
+    yield Finding("key", Grade.GOOD, f"key: {found.address} signs"), found.address
+
+
+def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:
+    """Whether it can be read and written, whose flights are in it, and which breakers are latched."""
+    path = None if settings.journal.url else settings.journal.path
+    if path is not None:
+        trouble = _unwritable(path)
+        if trouble is not None:
+            yield Finding("journal", Grade.BAD, trouble, f"ls -ld {path.parent}")
+            return
+        if not path.exists():
+            yield Finding("journal", Grade.GOOD, f"journal: none at {path} yet, and one can be made there")
+            return
+    try:
+        with Reader(settings.journal.place) as reader:
+            bound, open_, latches = reader.chain(), reader.flights(), reader.latches()
+    except JournalBroken as error:
+        new = "empty" in str(error) or "older keeper" in str(error)
+        next_ = "keeper run" if new else "restore it, or name another in keeper.toml"
+        yield Finding("journal", Grade.POOR if new else Grade.BAD, str(error), next_)
+        return
+    if bound is not None and bound[0] != settings.chain.id:
+        said = f"journal: it belongs to chain {bound[0]}, and the settings say {settings.chain.id}"
+        yield Finding("journal", Grade.BAD, said, "name another in keeper.toml")
+    foreign = sorted({flight.sender for flight in open_ if sender is not None and flight.sender != sender})
+    if foreign:
+        said = f"journal: flights of {', '.join(foreign)} are not over, and the key is {sender}'s"
+        yield Finding("journal", Grade.BAD, said, "keeper run, with the key they were signed with")
+    yield Finding(
+        "journal", Grade.GOOD, f"journal: it can be used, and {len(open_)} flights in it are not over"
+    )
+    for latch in latches:
+        yield Finding("breaker", Grade.BAD, stopped_by(latch), f"keeper resume {latch.name}")
+
+
+def _unwritable(path: Path) -> str | None:
+    """Why a journal cannot be written at a path; None when it can."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        return f"journal: {path.parent} cannot be written ({error.strerror})"
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return f"journal: {path} may not be read and written by this user"
+    if free < _LEAST_DISK:
+        return f"journal: {free >> 20} MiB are free at {path.parent}, and {_LEAST_DISK >> 20} are the least"
+    return None
+
+
+def _money(settings: Settings, node: Node, head: Block, sender: Address) -> Finding:
+    """The key's gas money against what actions of the largest size would cost at the first bid."""
+    limits = settings.limits
+    try:
+        fees = first_fees(head.base_fee, SendLimits(limits.max_fee_wei, limits.tip_wei, limits.stuck_blocks))
+        balance = node.ask_number("eth_getBalance", sender, "latest")
+    except Unsafe as error:
+        return Finding("gas", Grade.POOR, str(error), "raise limits.max_fee_gwei, or wait")
+    except Blind as error:
+        return Finding("gas", Grade.BAD, str(error), "keeper doctor")
+    cost = fees.max_fee * limits.max_gas
+    said = (
+        f"gas: {sender} holds {decimal_text(balance, 18, 4)} ETH, and an action may cost {decimal_text(cost, 18, 4)} "
+        f"at {gwei_text(fees.max_fee)} gwei"
+    )
+    grade = Grade.BAD if balance < cost else Grade.POOR if balance < _ACTIONS_IN_STOCK * cost else Grade.GOOD
+    missing = decimal_text(max(_ACTIONS_IN_STOCK * cost - balance, 0), 18, 4)
+    return Finding("gas", grade, said, "" if grade is Grade.GOOD else f"send {missing} ETH to {sender}")
+
+
+def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
+    """The code at each contract, and every rule's own obstacles, allowances among them, in its contract's words."""
+    try:
+        for watch, _ in zip(settings.watch, watched(settings, node), strict=True):
+            yield Finding(
+                "contract", Grade.GOOD, f"contract: {watch.thresholds} holds rules for {watch.kind}"
+            )
+        _, looks = look(settings)
+    except KeeperError as error:
+        yield Finding("contract", Grade.BAD, str(error), f"edit [[watch]] in {config}")
+        return
+    able = 0
+    for seen in looks:
+        verdict = seen.verdict
+        if verdict.kind in (Kind.BARRED, Kind.BLIND) or verdict.why.partition(":")[0] in _OBSTACLES:
+            said = f"rule {verdict.key.id} of {verdict.key.owner}: {verdict.why}"
+            yield Finding("rule", Grade.POOR, said, f"keeper look --config {config}")
+        else:
+            able += 1
+    yield Finding(
+        "rules", Grade.GOOD if able else Grade.POOR, f"rules: {able} of {len(looks)} can be acted on"
+    )
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None

@@ -1,0 +1,126 @@
+"""What trips a breaker, and what does not quite."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from keeper.breakers import (
+    DAY,
+    HOUR,
+    BreakerLimits,
+    too_far_off,
+    too_many_reverts,
+    too_much_gas,
+    too_much_sold,
+    too_often,
+    undone_when_final,
+    without_quorum,
+)
+from keeper.domain.flights import Flight, Log, Purpose, State
+from keeper.domain.plans import Asset, Move
+from keeper.domain.units import Address
+from tests.send.flights_given import attempt, flight, intent, receipt
+
+NOW = 10_000_000
+WETH = Asset(Address("0x" + "0E" * 20), "WETH", 18)
+TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+LIMITS = BreakerLimits(reverts=3, gas_wei_per_day=3 * 43_000 * 20 * 10**9, actions_per_hour=3)
+
+
+def mined(succeeded: bool = True, ago: int = 0, purpose: Purpose = Purpose.ACT) -> Flight:
+    """A flight decided so many seconds ago and in a block since."""
+    flown = flight(State.INCLUDED, attempt(1, purpose=purpose), deadline=NOW - ago)
+    return replace(flown, receipt=receipt(1, succeeded=succeeded))
+
+
+def selling(amount: int, *transferred: int, state: State = State.FINAL, ago: int = 0) -> Flight:
+    """A flight whose rehearsal sold so much WETH, and whose receipt tells of these transfers."""
+    wanted = intent(deadline=NOW - ago)
+    rehearsal = replace(wanted.rehearsal, moves=(Move("sell", WETH, amount),))
+    logs = tuple(Log(WETH.address.lower(), (TRANSFER, "0x", "0x"), f"0x{sold:064x}") for sold in transferred)
+    flown = replace(flight(state), intent=replace(wanted, rehearsal=rehearsal))
+    return replace(flown, receipt=replace(receipt(1), logs=logs)) if transferred else flown
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "trips"),
+    [
+        ("", False),
+        ("..", False),
+        ("xx", False),
+        ("xxx", True),
+        ("xxxx", True),
+        ("xxx.", False),
+        (".xx", False),
+    ],
+)
+def test_reverts__only_so_many_in_a_row_and_to_the_end__trip(outcomes: str, trips: bool) -> None:
+    flown = [mined(outcome == ".") for outcome in outcomes]
+    assert (too_many_reverts(flown, LIMITS) is not None) is trips
+
+
+def test_reverts__with_a_cancellation_or_an_open_flight_between__are_still_in_a_row() -> None:
+    failed = mined(False)
+    flown = [failed, mined(True, purpose=Purpose.CANCEL), failed, flight(State.BROADCAST), failed]
+    trip = too_many_reverts(flown, LIMITS)
+    assert trip is not None
+    assert trip.why == "breaker: the last 3 actions reverted, and 3 in a row are too many"
+
+
+def test_gas__of_a_day__counts_failures_and_cancellations_and_forgets_older_ones() -> None:
+    flown = [mined(), mined(False), mined(purpose=Purpose.CANCEL)]
+    assert too_much_gas(flown, NOW - 1, LIMITS) is not None
+    assert too_much_gas(flown[:2], NOW - 1, LIMITS) is None
+    assert too_much_gas([mined(ago=DAY), *flown[:2]], NOW - 1, LIMITS) is not None
+    assert too_much_gas([mined(ago=DAY), *flown[:2]], NOW, LIMITS) is None
+
+
+def test_actions__of_an_hour__trip_when_they_are_too_many() -> None:
+    assert too_often([mined(), mined(), flight(State.BROADCAST, deadline=NOW)], NOW - 1, LIMITS) is not None
+    assert too_often([mined(), mined(), flight(State.ABANDONED, deadline=NOW)], NOW - 1, LIMITS) is None
+    assert too_often([mined(), mined(), mined(ago=HOUR)], NOW, LIMITS) is None
+
+
+def test_what_was_sold__beyond_the_rehearsal__trips_by_the_largest_transfer_of_that_token() -> None:
+    assert too_far_off([selling(10_000, 9_000, 10_100)], LIMITS) is None
+    trip = too_far_off([selling(10_000, 9_000, 10_101)], LIMITS)
+    assert trip is not None
+    assert f"sold 10101 of {WETH.address} where its rehearsal sold 10000" in trip.why
+    other = replace(WETH, address=Address("0x" + "AA" * 20))
+    flown = selling(10_000, 20_000)
+    moves = (Move("sell", other, 10_000),)
+    assert (
+        too_far_off(
+            [
+                replace(
+                    flown,
+                    intent=replace(flown.intent, rehearsal=replace(flown.intent.rehearsal, moves=moves)),
+                )
+            ],
+            LIMITS,
+        )
+        is None
+    )
+
+
+def test_what_was_sold__within_a_day__trips_above_the_limit_of_a_named_token_alone() -> None:
+    limits = BreakerLimits(sold_per_day={WETH.address: Decimal("1.5")})
+    ether = 10**18
+    assert too_much_sold([selling(ether), selling(ether // 2)], NOW - 1, limits) is None
+    trip = too_much_sold([selling(ether), selling(ether // 2), selling(1)], NOW - 1, limits)
+    assert trip is not None
+    assert "1.500000000000000001" in trip.why
+    undone = selling(ether, state=State.CANCELLED)
+    assert too_much_sold([selling(ether), undone, selling(ether, ago=DAY)], NOW, limits) is None
+    assert too_much_sold([selling(ether), selling(ether, state=State.BROADCAST)], NOW - 1, limits) is not None
+    assert too_much_sold([selling(100 * ether)], NOW - 1, BreakerLimits()) is None
+
+
+def test_finality_and_quorum__trip_when_they_are_broken() -> None:
+    assert undone_when_final(7, "0xaa", "0xaa") is None
+    assert undone_when_final(7, "0xaa", "0xbb") is not None
+    assert without_quorum(299.9, LIMITS) is None
+    assert without_quorum(300.0, LIMITS) is not None

@@ -1,0 +1,160 @@
+"""What the doctor finds before a start: each thing that is wrong is one sentence with the next command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from keeper.devnet.anvil import Anvil
+from keeper.devnet.world import World
+from keeper.doctor import Finding, Grade, examine
+from keeper.journal.journal import Journal
+from keeper.settings import read_settings
+from tests.conftest import KEEPER_KEY, SetRule
+from tests.faults.proxy import Drop, Rewrite, proxied
+from tests.test_cli import NOWHERE, config, keeper, one_sentence
+
+Examine = Callable[..., list[Finding]]
+
+
+@pytest.fixture
+def examined(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
+    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
+
+    def of(**changes: str) -> list[Finding]:
+        path = config(world, tmp_path, **changes)
+        return list(examine(read_settings(path), path))
+
+    return of
+
+
+def only(findings: list[Finding], grade: Grade) -> Finding:
+    (found,) = [finding for finding in findings if finding.grade is grade]
+    return found
+
+
+def test_a_sound_keeper__is_found_so__and_nothing_is_made_or_sent(
+    world: World, set_rule: SetRule, examined: Examine, tmp_path: Path
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=2.0)
+    set_rule(world.roles.owner)
+    findings = examined()
+    assert [finding.said for finding in findings if finding.grade is not Grade.GOOD] == []
+    subjects = [finding.subject for finding in findings]
+    assert subjects == [
+        "endpoint", "quorum", "chain", "clock", "key", "journal", "gas", "contract", "rules"
+    ]  # fmt: skip
+    assert not (tmp_path / "keeper.db").exists()
+    assert all(": " in finding.said for finding in findings)
+
+
+def test_an_allowance_that_is_missing__is_told_in_the_contract_s_words(
+    world: World, set_rule: SetRule, examined: Examine
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=2.0)
+    set_rule(world.roles.owner, allowance=0)
+    found = next(finding for finding in examined() if finding.subject == "rule")
+    assert found.grade is Grade.POOR
+    assert "allowance" in found.said
+    assert found.next.startswith("keeper look")
+
+
+def test_an_endpoint_that_is_gone__is_poor_while_a_quorum_is_left_and_bad_when_not(
+    world: World, examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxied(world.node.url) as (proxy, url):
+        monkeypatch.setenv("KEEPER_RPC_URL", f"{world.node.url} {url} {NOWHERE}")
+        findings = examined()
+        assert only([f for f in findings if f.subject == "endpoint"], Grade.POOR).said.startswith(
+            f"node: {NOWHERE}"
+        )
+        assert next(f for f in findings if f.subject == "quorum").grade is Grade.GOOD
+        proxy.on("*", Drop())
+        findings = examined()
+    (quorum,) = [f for f in findings if f.subject == "quorum"]
+    assert (quorum.grade, quorum.said) == (
+        Grade.BAD,
+        "chain: 1 of 3 endpoints can be used, and 2 must agree",
+    )
+    assert "chain.urls" in quorum.next
+
+
+def test_an_endpoint_on_another_chain__is_bad(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Anvil(chain_id=5) as other:
+        monkeypatch.setenv("KEEPER_RPC_URL", other.url)
+        findings = examined()
+    assert "is on chain 5" in next(f for f in findings if f.subject == "endpoint").said
+    assert next(f for f in findings if f.subject == "chain").grade is Grade.BAD
+
+
+def test_a_clock_behind_the_chain__is_told(
+    world: World, examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxied(world.node.url) as (proxy, url):
+        late = lambda header: {**header, "timestamp": hex(2**33)}  # noqa: E731
+        proxy.on("eth_getBlockByNumber", Rewrite(late))
+        monkeypatch.setenv("KEEPER_RPC_URL", url)
+        (found,) = [f for f in examined() if f.subject == "clock"]
+    assert found.grade is Grade.POOR, "a devnet's clock is its own"
+    assert "ahead of this machine's clock" in found.said
+    assert found.next == "timedatectl set-ntp true"
+
+
+def test_a_keystore__that_others_can_read__is_bad_and_the_command_mends_it(
+    examined: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "keystore.json"
+    store.write_text(json.dumps(Account.encrypt(KEEPER_KEY, "open", iterations=2)))
+    store.chmod(0o644)
+    monkeypatch.setenv("KEEPER_PASSWORD", "open")
+    extra = f'[key]\nkeystore = "{store}"'
+    found = only([f for f in examined(extra=extra) if f.subject == "key"], Grade.BAD)
+    assert found.next == f"chmod 600 {store}"
+    store.chmod(0o600)
+    assert [f.grade for f in examined(extra=extra) if f.subject == "key"] == [Grade.GOOD]
+    monkeypatch.setenv("KEEPER_PASSWORD", "wrong")
+    found = only([f for f in examined(extra=extra) if f.subject == "key"], Grade.BAD)
+    assert "does not open" in found.said
+
+
+def test_no_gas_money__is_told_with_how_much_and_to_whom(world: World, examined: Examine) -> None:
+    world.node.ask("anvil_setBalance", world.roles.keeper, "0x1")
+    (found,) = [f for f in examined() if f.subject == "gas"]
+    assert found.grade is Grade.BAD
+    assert found.next.endswith(f"ETH to {world.roles.keeper}")
+
+
+def test_a_journal__that_cannot_be_used__is_told(examined: Examine, tmp_path: Path) -> None:
+    (tmp_path / "keeper.db").write_text("dear diary")
+    found = only([f for f in examined() if f.subject == "journal"], Grade.BAD)
+    assert "damaged or not a journal" in found.said
+    found = only(
+        [f for f in examined(extra='[journal]\npath = "absent/keeper.db"') if f.subject == "journal"],
+        Grade.BAD,
+    )
+    assert "cannot be written" in found.said
+
+
+def test_doctor_and_resume__at_the_command_line__tell_a_latched_breaker_and_reset_it(
+    world: World, tmp_path: Path
+) -> None:
+    path = config(world, tmp_path)
+    with Journal(tmp_path / "keeper.db") as journal:
+        journal.latch("gas", 7, "breaker: enough")
+        done = keeper("doctor", "--json", "--config", path)  # beside a keeper that writes
+        assert done.returncode == 1, done.stderr
+        found = next(each for each in json.loads(done.stdout)["findings"] if each["subject"] == "breaker")
+        assert (found["grade"], found["next"]) == ("bad", "keeper resume gas")
+        assert "keeper resume gas" in keeper("doctor", "--config", path).stdout
+
+        assert "no breaker nothing" in one_sentence(keeper("resume", "nothing", "--config", path), 2)
+        assert keeper("resume", "reverts", "--config", path).returncode == 4
+        done = keeper("resume", "gas", "--config", path)
+        assert (done.returncode, done.stdout) == (0, "reset gas, which tripped at block 7: breaker: enough\n")
+        assert journal.latches() == ()
+    done = keeper("doctor", "--config", path)
+    assert done.returncode == 3, done.stdout + done.stderr
