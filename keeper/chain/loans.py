@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from keeper.chain.accounts import Accounts
 from keeper.chain.node import Node
 from keeper.chain.reads import ask_together
 from keeper.domain.blocks import Block
@@ -23,7 +24,6 @@ from keeper.protocols.methods import address
 
 MOST_RULES: Final = 32
 """How many rules of one owner are held: each costs every other owner time."""
-_FEWEST_ROWS: Final = 16
 # An index of logs may lag behind its blocks, so what it did not tell is counted now and then all the same.
 _BLOCKS_BETWEEN_COUNTS: Final = 32
 # A `check` may take half a million gas, and public nodes allow a call some fifty million.
@@ -61,11 +61,11 @@ class Loans:
             raise Misconfigured(
                 f"contract: {thresholds} is not a LoanThresholds contract ({error})"
             ) from error
+        self._accounts = Accounts(node, thresholds, self.aave)
         self._keys: tuple[RuleKey, ...] = ()
         self.unattended: tuple[RuleKey, ...] = ()
         """The first rule of each owner that is beyond the `MOST_RULES` held, as `keys` last counted."""
         self._keys_at: Block | None = None
-        self._rows = lenses.MOST_ROWS
         self._sources: dict[Address, Address] = {}
         self._pairs: dict[tuple[Address, Address], _Pair] = {}
 
@@ -103,22 +103,8 @@ class Loans:
         return self._keys
 
     def sights(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
-        """The keys' rules and accounts at `block`, in as few questions as the node allows."""
-        sights: list[Sight] = []
-        while len(sights) < len(keys):
-            chunk = keys[len(sights) : len(sights) + self._rows]
-            try:
-                call = lenses.sights_call(self.thresholds, self.aave, chunk)
-                told = list(lenses.read_sights(chunk, self._lend("LoanLens", call, block)))
-                sights += self._read_again(told, block)
-            except NodeRefused as refusal:
-                if refusal.is_about_rate:
-                    raise
-                if self._rows > _FEWEST_ROWS:
-                    self._rows = max(min(self._rows, len(chunk)) // 4, _FEWEST_ROWS)
-                else:
-                    sights += self._sights_without_lens(chunk, block)
-        return sights
+        """The keys' rules and accounts at `block`."""
+        return self._accounts.sights(keys, block)
 
     def consult(
         self, key: RuleKey, rule: LoanRule, block: Block
@@ -193,31 +179,6 @@ class Loans:
             [("eth_getLogs", [wanted]), ("eth_getBlockByNumber", [hex(since.number), False])]
         )
         return bool(logs) or not isinstance(header, dict) or header["hash"] != since.hash
-
-    def _read_again(self, told: Sequence[Sight], block: Block) -> Sequence[Sight]:
-        """The same sights, those the lens could not read by themselves: in a crowd the gas may just have run out."""
-        unread = [sight.key for sight in told if sight.loan is None]
-        if not unread:
-            return told
-        alone = {sight.key: sight for sight in self._sights_without_lens(unread, block)}
-        return [alone.get(sight.key, sight) for sight in told]
-
-    def _sights_without_lens(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
-        calls = [
-            call
-            for key in keys
-            for call in (
-                Call(self.thresholds, loan_thresholds.WORDS_OF.call(key.owner, key.id)),
-                Call(self.aave, aave_v3.GET_USER_ACCOUNT_DATA.call(key.owner)),
-            )
-        ]
-        answers = ask_together(self._node, calls, block.hash)
-        sights = []
-        for key, words, account in zip(keys, answers[::2], answers[1::2], strict=True):
-            told = bytes(6 * 32) if account is None else account
-            readable = int(account is not None).to_bytes(32, "big")
-            sights.append(lenses.sight_of(key, _answered(words, "words_of") + told + readable))
-        return sights
 
     def _pair(self, collateral: Address, debt: Address, block: Block) -> _Pair:
         known = self._pairs.get((collateral, debt))

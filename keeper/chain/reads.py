@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from keeper.chain.node import Node
+from keeper.chain.node import Node, Question, bytes_of
+from keeper.domain.errors import NodeRefused
 from keeper.domain.plans import Call
+from keeper.protocols.lenses import lent
 from keeper.protocols.multicall3 import apart, together
 
 
@@ -13,5 +16,28 @@ def ask_together(node: Node, calls: Sequence[Call], at: str) -> list[bytes | Non
     """What each call returns at the block whose hash is `at`, None where it reverts."""
     if not calls:
         return []
-    call = together(calls)
-    return apart(node.call(call.to, call.data, at))
+    return read_together(node.ask_each([together_question(calls, at)])[0], len(calls))
+
+
+def together_question(calls: Sequence[Call], at: str) -> Question:
+    """The same as a question, to be asked with others in one batch."""
+    return call_question(together(calls), at)
+
+
+def read_together(answer: Any, count: int) -> list[bytes | None]:
+    """What each of `count` calls returned, from the answer to `together_question`."""
+    return apart(returned_by(answer), count)
+
+
+def call_question(call: Call, at: str, lens: str = "") -> Question:
+    """The question what a call returns at the block whose hash is `at`, a lens's code being lent to the one called."""
+    message = {"to": call.to, "data": "0x" + call.data.hex()}
+    place = {"blockHash": at}
+    return ("eth_call", [message, place, lent(lens, call.to)] if lens else [message, place])
+
+
+def returned_by(answer: Any) -> bytes:
+    """The bytes in the answer to a `call_question`; the node's refusal is raised."""
+    if isinstance(answer, NodeRefused):
+        raise answer
+    return bytes_of(answer, "eth_call")

@@ -6,7 +6,8 @@ Assumes: a node that takes state overrides. What to do with one that does not is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -16,19 +17,24 @@ from keeper.domain.loans import Loan, LoanRule, Sight
 from keeper.domain.plans import Call
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
+from keeper.protocols.aave_v3 import GET_USER_ACCOUNT_DATA
 from keeper.protocols.loan_thresholds import unpack_rule
 from keeper.protocols.methods import Method
 
 LENS: Final = Address("0x00000000000000000000000000000000004B6565")
 """Where a lens stands that does not care."""
-MOST_ROWS: Final = 4096
+MOST_ROWS: Final = 1024
 """More keys than this do not fit one question."""
 _READ: Final = Method("read", ("address", "address", "address[]", "uint256[]"), ())
+_VALUE: Final = Method(
+    "value", ("address", "address", "address[]", "uint256[]", "bool", "uint256", "uint256"), ()
+)
 _COST: Final = Method("cost", ("address", "bool", "uint256"), ("uint256", "uint256"))
 _ATTEMPT: Final = Method("attempt", ("address", "bytes"), ("bool", "uint256", "bytes"))
 _WORD: Final = 32
 _RULE: Final = 3 * _WORD
-_ROW: Final = 10 * _WORD
+_ROW: Final = 8 * _WORD
+_EVERY_WORD: Final = struct.Struct(">96s32s32s32s32s32s")
 
 
 @cache
@@ -37,36 +43,59 @@ def lent(name: str, to: Address = LENS) -> dict[str, Any]:
     return {to: {"code": "0x" + load(name).runtime.hex()}}
 
 
-def sights_call(thresholds: Address, aave: Address, keys: Sequence[RuleKey]) -> Call:
-    """One question for the rules and accounts of up to `MOST_ROWS` keys of one thresholds contract.
+def read_call(thresholds: Address, aave: Address, keys: Sequence[RuleKey]) -> Call:
+    """One question for the rules and accounts of up to `MOST_ROWS` keys of one thresholds contract, Aave valuing each.
 
-    Written by hand because the ABI codec takes thirty times as long, and this is asked of every loan in every block.
+    With `NOBODY` for the contract the accounts come without rules.
     """
-    count = len(keys)
-    head = (int(thresholds, 16), int(aave, 16), 4 * _WORD, (5 + count) * _WORD)
-    owners = b"".join(bytes(12) + bytes.fromhex(key.owner[2:]) for key in keys)
-    ids = b"".join(_word(key.id) for key in keys)
-    heads = b"".join(map(_word, head))
-    return Call(LENS, b"".join((_READ.selector, heads, _word(count), owners, _word(count), ids)))
+    return _keys_call(_READ, thresholds, aave, keys)
 
 
-def read_sights(keys: Sequence[RuleKey], returned: bytes) -> Iterator[Sight]:
-    """The sights in what `sights_call` returned: an offset, a length, and ten words a key."""
+def value_call(
+    thresholds: Address, aave: Address, keys: Sequence[RuleKey], since_3_6: bool, first: int, every: int
+) -> Call:
+    """The same by the lens's own sums, in the arithmetic of Aave 3.6 or of 3.0.2.
+
+    The account of the key at place `first` and of every `every`-th after it is valued by Aave as well.
+    """
+    return _keys_call(_VALUE, thresholds, aave, keys, int(since_3_6), first, every)
+
+
+def _keys_call(
+    method: Method, thresholds: Address, aave: Address, keys: Sequence[RuleKey], *more: int
+) -> Call:
+    """Written by hand because the ABI codec takes thirty times as long, and this is asked in every block."""
+    count, heads = len(keys), 4 + len(more)
+    head = (int(thresholds, 16), int(aave, 16), heads * _WORD, (heads + 1 + count) * _WORD, *more)
+    owners = bytes.fromhex("".join([24 * "0" + key.owner[2:] for key in keys]))
+    ids = b"".join([_word(key.id) for key in keys])
+    return Call(LENS, b"".join((method.selector, *map(_word, head), _word(count), owners, _word(count), ids)))
+
+
+def read_rows(keys: Sequence[RuleKey], returned: bytes) -> list[tuple[Sight, int]]:
+    """The sights in what either call returned: an offset, a length, and eight words a key.
+
+    With each comes how it was valued, as `told` in the lens's `Row` says it.
+    """
     if len(returned) != 2 * _WORD + len(keys) * _ROW:
         raise Blind(f"chain: the lens told {len(returned)} bytes of {len(keys)} rules")
-    for n, key in enumerate(keys):
-        at = 2 * _WORD + n * _ROW
-        yield sight_of(key, returned[at : at + _ROW])
+    rows = []
+    number = int.from_bytes
+    words = _EVERY_WORD.iter_unpack(memoryview(returned)[2 * _WORD :])
+    for key, (rule_words, collateral, debt, threshold, health, told) in zip(keys, words, strict=True):
+        rule, last_acted = _rule_of(rule_words)
+        how = number(told)
+        loan = Loan(number(collateral), number(debt), number(threshold), number(health)) if how else None
+        rows.append((Sight(key, rule, last_acted, loan), how))
+    return rows
 
 
-def sight_of(key: RuleKey, row: bytes) -> Sight:
-    """A sight from its ten words: the rule's three, Aave's account data, and 1 if the account could be read."""
-    rule, last_acted = _rule_of(row[:_RULE])
-    if not row[-1]:
+def sight_of(key: RuleKey, rule_words: bytes, account: bytes | None) -> Sight:
+    """A sight from what `words_of` and `getUserAccountData` returned, the latter None when it reverted."""
+    rule, last_acted = _rule_of(rule_words)
+    if account is None:
         return Sight(key, rule, last_acted, None)
-    collateral, debt, _, threshold, _, health = (
-        int.from_bytes(row[at : at + _WORD], "big") for at in range(_RULE, _ROW - _WORD, _WORD)
-    )
+    collateral, debt, _, threshold, _, health = GET_USER_ACCOUNT_DATA.read(account)
     return Sight(key, rule, last_acted, Loan(collateral, debt, threshold, health))
 
 

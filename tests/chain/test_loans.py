@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from keeper.chain.loans import Loans
-from keeper.chain.node import Node
+from keeper.chain.node import Node, Question
 from keeper.devnet.transactions import in_one_block
 from keeper.devnet.uniswap_v3 import add_liquidity
 from keeper.devnet.world import World
@@ -24,11 +25,18 @@ class Stingy(Node):
         self.most_bytes = most_bytes
         self.refused = 0
 
-    def ask(self, method: str, *params: Any) -> Any:
-        if method == "eth_call" and len(params) == 3 and len(params[0]["data"]) > self.most_bytes:
-            self.refused += 1
-            raise NodeRefused("out of gas", -32000)
-        return super().ask(method, *params)
+    def ask_each(self, questions: Sequence[Question]) -> list[Any]:
+        return [
+            self._refusal() if self._is_too_much(*question) else super(Stingy, self).ask_each([question])[0]
+            for question in questions
+        ]
+
+    def _is_too_much(self, method: str, params: Sequence[Any]) -> bool:
+        return method == "eth_call" and len(params) == 3 and len(params[0]["data"]) > self.most_bytes
+
+    def _refusal(self) -> NodeRefused:
+        self.refused += 1
+        return NodeRefused("out of gas", -32000)
 
 
 @pytest.mark.parametrize("most_bytes", [0, 3_000])

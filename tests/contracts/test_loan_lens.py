@@ -2,31 +2,72 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Final
 
 import pytest
 
 from keeper.devnet.transactions import calldata, decoded
 from keeper.domain.errors import NodeRefused
 from keeper.domain.units import NOBODY, Address
-from tests.contracts.loan_stage import BASE, LENDER, OWNER, STRANGER, TRADER, WAD, Stage, vyper_output
+from keeper.protocols.methods import address
+from tests.contracts.loan_stage import (
+    ADMIN,
+    BASE,
+    LENDER,
+    OWNER,
+    PRICES,
+    STRANGER,
+    TRADER,
+    WAD,
+    Stage,
+    vyper_output,
+    worth,
+)
 
 PLACE = Address("0x1E4500000000000000000000000000000000bEAF")
-ROW = f"({','.join(['uint256'] * 10)})"
+ROW: Final = f"({','.join(['uint256'] * 8)})"
+NEVER: Final = (1, 1)
+"""First and every such that no account is compared."""
+
+
+def asked(stage: Stage, data: str) -> list[tuple[int, ...]]:
+    lent = {PLACE: {"code": vyper_output("LoanLens")["bytecode_runtime"]}}
+    answer = stage.node.ask("eth_call", {"to": PLACE, "data": data}, "latest", lent)
+    return list(decoded(f"({ROW}[])", answer)[0])
 
 
 def read(
-    stage: Stage, owners: list[Address], ids: list[int], thresholds: Address | None = None
+    stage: Stage, owners: Sequence[Address], ids: Sequence[int], thresholds: Address | None = None
 ) -> list[tuple[int, ...]]:
+    """Valued by Aave."""
     lens = thresholds or stage.thresholds
-    data = calldata("read(address,address,address[],uint256[])", lens, stage.aave.pool, owners, ids)
-    answer = stage.node.ask(
-        "eth_call",
-        {"to": PLACE, "data": data},
-        "latest",
-        {PLACE: {"code": vyper_output("LoanLens")["bytecode_runtime"]}},
+    return asked(
+        stage,
+        calldata("read(address,address,address[],uint256[])", lens, stage.aave.pool, owners, ids),
     )
-    return list(decoded(f"({ROW}[])", answer)[0])
+
+
+def value(
+    stage: Stage,
+    owners: Sequence[Address],
+    compared: tuple[int, int] = NEVER,
+    since_3_6: bool | None = None,
+    thresholds: Address = NOBODY,
+) -> list[tuple[int, ...]]:
+    """Valued by the lens itself."""
+    newer = stage.version == "3.6" if since_3_6 is None else since_3_6
+    signature = "value(address,address,address[],uint256[],bool,uint256,uint256)"
+    ids = [0] * len(owners)
+    return asked(stage, calldata(signature, thresholds, stage.aave.pool, owners, ids, newer, *compared))
+
+
+def four(account: Sequence[int]) -> tuple[int, ...]:
+    """Collateral, debt, threshold and health of Aave's six numbers."""
+    return account[0], account[1], account[3], account[5]
 
 
 def test_lens__several_loans__gives_each_rule_and_account_in_order(any_stage: Stage) -> None:
@@ -40,14 +81,19 @@ def test_lens__several_loans__gives_each_rule_and_account_in_order(any_stage: St
         words = stage.ask(
             stage.thresholds, "words_of(address,uint256)", "(uint256,uint256,uint256)", owner, id_
         )
-        assert row == (*words, *stage.account(owner), 1)
+        assert row == (*words, *four(stage.account(owner)), 1)
     assert rows[1][0] != 0 == rows[0][0]
+    by_sums = value(stage, [STRANGER, OWNER, LENDER], thresholds=stage.thresholds)
+    assert [row[:7] for row in by_sums] == [rows[0][:7], rows[2][:7], rows[3][:7]]
 
 
 def test_lens__no_thresholds_contract__reads_the_accounts_alone(stage: Stage) -> None:
     stage.open(100 * WAD, 150_000 * 10**6)
     stage.set_rule()
-    assert read(stage, [OWNER], [0], NOBODY) == [(0, 0, 0, *stage.account(), 1)]
+    assert read(stage, [OWNER], [0], NOBODY) == [(0, 0, 0, *four(stage.account()), 1)]
+    ((*row, told),) = value(stage, [OWNER])
+    assert tuple(row) == (0, 0, 0, *four(stage.account()))
+    assert told & 1 == 1 != told
 
 
 def test_lens__something_else_stands_where_the_thresholds_should__answers_nothing_rather_than_no_rules(
@@ -57,6 +103,8 @@ def test_lens__something_else_stands_where_the_thresholds_should__answers_nothin
     for other in (stage.tokens["USDC"], TRADER):
         with pytest.raises(NodeRefused, match="a rule cannot be read"):
             read(stage, [OWNER], [0], other)
+        with pytest.raises(NodeRefused, match="a rule cannot be read"):
+            value(stage, [OWNER], thresholds=other)
 
 
 def test_lens__one_account_has_an_asset_without_a_price__only_that_one_is_unreadable(
@@ -67,26 +115,139 @@ def test_lens__one_account_has_an_asset_without_a_price__only_that_one_is_unread
     stage.open(10 * 10**8, 1 * WAD, owner=STRANGER, sold="WBTC", bought="WETH")
     stage.set_rule()
     stage.set_feed("WBTC", 0)
-    rows = read(stage, [STRANGER, OWNER], [0, 0])
-    assert rows[0] == (0,) * 10
-    assert rows[1][3:] == (*stage.account(), 1)
+    for rows in (read(stage, [STRANGER, OWNER], [0, 0]), value(stage, [STRANGER, OWNER], (0, 1))):
+        assert rows[0][3:] == (0,) * 5
+        assert rows[1][3:7] == four(stage.account())
     stage.set_feed("WBTC", 50_000 * BASE)
-    assert read(stage, [STRANGER], [0])[0][9] == 1
+    assert read(stage, [STRANGER], [0])[0][7] == 1
+    assert value(stage, [STRANGER])[0][3:7] == four(stage.account(STRANGER))
 
 
 def test_lens__as_many_as_it_takes__answers_and_one_more_is_refused(stage: Stage) -> None:
     stage.open(100 * WAD, 150_000 * 10**6)
-    rows = read(stage, [OWNER] * 4096, [0] * 4096)
-    assert len(rows) == 4096
+    rows = read(stage, [OWNER] * 1024, [0] * 1024)
+    assert len(rows) == 1024
     assert set(rows) == {rows[0]}
+    assert {row[:7] for row in value(stage, [OWNER] * 1024)} == {(0, 0, 0, *rows[0][3:7])}
     with pytest.raises(NodeRefused):
-        read(stage, [OWNER] * 4097, [0] * 4097)
+        read(stage, [OWNER] * 1025, [0] * 1025)
 
 
 def test_lens__nobody__answers_with_nothing(stage: Stage) -> None:
-    assert read(stage, [], []) == []
+    assert read(stage, [], []) == value(stage, []) == []
 
 
 def test_lens__owners_and_ids_differ_in_number__is_refused(stage: Stage) -> None:
     with pytest.raises(NodeRefused):
         read(stage, [OWNER], [])
+
+
+def test_sums__in_the_arithmetic_of_another_version__are_found_out_where_aave_is_asked_too(
+    stage: Stage,
+) -> None:
+    owners = a_crowd(stage, random.Random(3), 8)
+    stage.pass_time(86_400 * 400)
+    rows = value(stage, owners, (1, 2), since_3_6=True)
+    truth = [four(stage.account(owner)) for owner in owners]
+    compared = range(1, len(owners), 2)
+    assert [rows[n][3:7] for n in compared] == [truth[n] for n in compared]
+    assert any(rows[n][7] & 1 == 0 for n in compared), "the roundings of 3.0.2 and 3.6 differ somewhere"
+    uncompared = value(stage, owners, since_3_6=True)
+    assert all(row[7] & 1 for row in uncompared)
+    for n in compared:
+        assert rows[n][7] | 1 == uncompared[n][7]
+        assert (rows[n] == uncompared[n]) == (uncompared[n][3:7] == truth[n])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sums__over_a_random_market__are_aaves_to_the_digit(any_stage: Stage, seed: int) -> None:
+    """Several collaterals and debts, e-modes, stable debt and an e-mode's own price where the version has them."""
+    stage, chance = any_stage, random.Random(seed)
+    found_e_modes(stage)
+    owners = [*a_crowd(stage, chance, 12), LENDER, PLACE]
+    combinations = set()
+    for _ in range(8):
+        stage.pass_time(chance.choice([1, 12, 86_400, 86_400 * chance.randrange(1, 200)]))
+        for symbol in stage.tokens:
+            stage.set_feed(symbol, int(PRICES[symbol] * chance.uniform(0.6, 1.6)))
+        e_mode_price(stage, chance.randrange(BASE, 5_000 * BASE))
+        rows = value(stage, owners)
+        assert [row[3:7] for row in rows] == [four(stage.account(owner)) for owner in owners]
+        assert all(row[7] & 1 for row in rows)
+        compared = value(stage, owners, (0, 1))
+        assert compared == rows
+        combinations |= {row[7] for row in rows}
+    assert len(combinations) > 8, "a crowd in which all are alike proves little"
+    modes = {stage.ask(stage.aave.pool, "getUserEMode(address)", "(uint256)", owner) for owner in owners}
+    assert len(modes) > 1
+    stable = [stage.reserve(symbol)[9] for symbol in ("USDC", "WETH")]
+    owed = [stage.balance(token, owner) for token in stable for owner in owners if int(token, 16)]
+    assert any(owed) or stage.version == "3.6"
+
+
+def a_crowd(stage: Stage, chance: random.Random, count: int) -> list[Address]:
+    """Accounts with whatever Aave lets them do, out of a few random wishes each."""
+    stage.node.ask("anvil_autoImpersonateAccount", True)
+    owners = [address(f"0x{chance.getrandbits(160):040x}") for _ in range(count)]
+    for owner in owners:
+        stage.node.ask("anvil_setBalance", owner, hex(100 * WAD))
+        for symbol in chance.sample(sorted(stage.tokens), chance.randrange(1, 4)):
+            _supply(stage, owner, symbol, worth(symbol, 10**9) * chance.randrange(10**3, 10**6) // 10**9)
+            if chance.random() < 0.2:
+                _wish(
+                    stage, owner, "setUserUseReserveAsCollateral(address,bool)", stage.tokens[symbol], False
+                )
+        if chance.random() < 0.6:
+            _wish(stage, owner, "setUserEMode(uint8)", chance.choice([1, 2]))
+        wishes = [(symbol, 2) for symbol in chance.sample(sorted(stage.tokens), chance.randrange(3))]
+        for symbol, mode in [*wishes, (chance.choice(["USDC", "WETH"]), 1)]:
+            room = stage.account(owner)[2]
+            wanted = int(room * chance.uniform(0.05, 0.6)) * worth(symbol, 10**9) // (10**9 * BASE)
+            borrowed = (stage.tokens[symbol], wanted + chance.randrange(1000), mode, 0, owner)
+            _wish(stage, owner, "borrow(address,uint256,uint256,uint16,address)", *borrowed)
+    return owners
+
+
+def _supply(stage: Stage, owner: Address, symbol: str, amount: int) -> None:
+    stage.mint(symbol, owner, amount)
+    stage.approve(owner, stage.tokens[symbol], stage.aave.pool)
+    supplied = (stage.tokens[symbol], amount, owner, 0)
+    stage.send(owner, stage.aave.pool, "supply(address,uint256,address,uint16)", *supplied)
+
+
+def _wish(stage: Stage, owner: Address, signature: str, *arguments: object) -> None:
+    with suppress(NodeRefused):
+        stage.send(owner, stage.aave.pool, signature, *arguments)
+
+
+def found_e_modes(stage: Stage) -> None:
+    """Two e-modes, the second with a price of its own where that can be, and stable debt where there is any."""
+    members = {1: ("WETH", "WBTC"), 2: ("USDC", "WETH")}
+    if stage.version == "3.6":
+        for id_, symbols in members.items():
+            stage.govern(
+                "setEModeCategory(uint8,uint16,uint16,uint16,string)", id_, 9_000, 9_300, 10_200, "e"
+            )
+            for symbol in symbols:
+                stage.govern("setAssetCollateralInEMode(address,uint8,bool)", stage.tokens[symbol], id_, True)
+                stage.govern("setAssetBorrowableInEMode(address,uint8,bool)", stage.tokens[symbol], id_, True)
+        return
+    e_mode_price(stage, 2_000 * BASE)
+    for id_, symbols in members.items():
+        source = stage.feeds["USDC"] if id_ == 2 else NOBODY
+        category = (id_, 9_000, 9_300, 10_200, source, "an e-mode whose name is longer than a single word")
+        stage.govern("setEModeCategory(uint8,uint16,uint16,uint16,address,string)", *category)
+        # In 3.0.2 a reserve has one e-mode, so WETH ends in the second.
+        for symbol in symbols:
+            stage.govern("setAssetEModeCategory(address,uint8)", stage.tokens[symbol], id_)
+    for symbol in ("USDC", "WETH"):
+        stage.govern("setReserveStableRateBorrowing(address,bool)", stage.tokens[symbol], True)
+
+
+def e_mode_price(stage: Stage, price: int) -> None:
+    """Quote the second e-mode's own asset, which here goes by the address of a feed."""
+    if stage.version == "3.6":
+        return
+    stage.set_feed("WBTC", price)
+    quoted = ([stage.feeds["USDC"]], [stage.feeds["WBTC"]])
+    stage.send(ADMIN, stage.aave.oracle, "setAssetSources(address[],address[])", *quoted)

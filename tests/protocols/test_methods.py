@@ -49,7 +49,7 @@ def test_apart__what_multicall3_returns__is_each_answer_or_none_where_it_reverte
         ["(bool,bytes)[]"],
         [[(answer is not None, b"a reason" if answer is None else answer) for answer in answers]],
     )
-    assert multicall3.apart(returned) == answers
+    assert multicall3.apart(returned, len(answers)) == answers
 
 
 def test_method__calldata__is_the_selector_and_a_word_an_argument() -> None:
