@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from keeper.chain.accounts import Accounts
-from keeper.chain.node import Node
-from keeper.chain.reads import ask_together
+from keeper.chain.node import Node, Question
+from keeper.chain.reads import ask_together, call_question, read_together, returned_by, together_question
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Misconfigured, NodeRefused
 from keeper.domain.loans import LoanMarket, LoanRule, PoolState, Sight, Snapshot
@@ -66,41 +66,58 @@ class Loans:
         self.unattended: tuple[RuleKey, ...] = ()
         """The first rule of each owner that is beyond the `MOST_RULES` held, as `keys` last counted."""
         self._keys_at: Block | None = None
+        self._assets: tuple[Address, ...] = ()
         self._sources: dict[Address, Address] = {}
         self._pairs: dict[tuple[Address, Address], _Pair] = {}
 
     def observe(self, block: Block) -> Snapshot:
-        """All watched rules, accounts and price ages at one block."""
-        sights = self.sights(self.keys(block), block)
-        assets = {asset for s in sights if s.rule for asset in (s.rule.collateral, s.rule.debt)}
-        return Snapshot(block, tuple(sights), self._price_ages(sorted(assets), block))
+        """All watched rules, accounts and price ages at one block: in one batch, if nothing is new about the rules."""
+        follows = self._follows(block)
+        keys = self._keys if follows else self.keys(block)
+        asked = self._accounts.questions(keys, block)
+        news = [self._news_question({"blockHash": block.hash})] if follows else []
+        answers = self._node.ask_each([*news, *asked, *self._ages_questions(self._assets, block)])
+        if news and answers.pop(0):
+            self._count(block)
+        self._keys_at = block
+        accounts, ages = answers[: len(asked)], answers[len(asked) :]
+        sights = self._accounts.read(keys, block, accounts)
+        if keys != self._keys:
+            sights = self._accounts.sights(self._keys, block)
+        assets = tuple(
+            sorted({asset for s in sights if s.rule for asset in (s.rule.collateral, s.rule.debt)})
+        )
+        if assets != self._assets:
+            self._assets, ages = assets, []
+        return Snapshot(block, tuple(sights), self._price_ages(assets, block, ages))
 
     def keys(self, block: Block) -> tuple[RuleKey, ...]:
         """Every rule the owners have at `block`; counted anew only when one may have been added."""
         since = self._keys_at
         if since is None or since.hash != block.hash:
             if since is None or self._rules_may_differ(since, block):
-                counts = ask_together(
-                    self._node,
-                    [Call(self.thresholds, loan_thresholds.RULE_COUNT.call(owner)) for owner in self.owners],
-                    block.hash,
-                )
-                numbers = [
-                    (owner, loan_thresholds.RULE_COUNT.read(_answered(count, "rule_count"))[0])
-                    for owner, count in zip(self.owners, counts, strict=True)
-                ]
-                self._keys = tuple(
-                    RuleKey(self.thresholds, owner, n)
-                    for owner, number in numbers
-                    for n in range(min(number, MOST_RULES))
-                )
-                self.unattended = tuple(
-                    RuleKey(self.thresholds, owner, MOST_RULES)
-                    for owner, number in numbers
-                    if number > MOST_RULES
-                )
+                self._count(block)
             self._keys_at = block
         return self._keys
+
+    def _count(self, block: Block) -> None:
+        counts = ask_together(
+            self._node,
+            [Call(self.thresholds, loan_thresholds.RULE_COUNT.call(owner)) for owner in self.owners],
+            block.hash,
+        )
+        numbers = [
+            (owner, loan_thresholds.RULE_COUNT.read(_answered(count, "rule_count"))[0])
+            for owner, count in zip(self.owners, counts, strict=True)
+        ]
+        self._keys = tuple(
+            RuleKey(self.thresholds, owner, n)
+            for owner, number in numbers
+            for n in range(min(number, MOST_RULES))
+        )
+        self.unattended = tuple(
+            RuleKey(self.thresholds, owner, MOST_RULES) for owner, number in numbers if number > MOST_RULES
+        )
 
     def sights(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
         """The keys' rules and accounts at `block`."""
@@ -163,22 +180,31 @@ class Loans:
         return address(aave_v3.GET_POOL.read(returned)[0])
 
     def _lend(self, lens: str, call: Call, block: Block) -> bytes:
-        message = {"to": call.to, "data": "0x" + call.data.hex()}
-        returned = self._node.ask_bytes("eth_call", message, {"blockHash": block.hash}, lenses.lent(lens))
+        (answer,) = self._node.ask_each([call_question(call, block.hash, lens)])
+        returned = returned_by(answer)
         if not returned:
             raise NodeRefused(f"eth_call: {self._node.name} lends no code to {lens}")
         return returned
+
+    def _follows(self, block: Block) -> bool:
+        """Whether `block` comes right after the one of the last count, and is not one to count at anyway."""
+        since = self._keys_at
+        return since is not None and since.hash == block.parent and block.number % _BLOCKS_BETWEEN_COUNTS != 0
 
     def _rules_may_differ(self, since: Block, block: Block) -> bool:
         """Whether a rule was set after `since`, or `since` is no longer in the chain so that nobody can say."""
         if block.number <= since.number or block.number % _BLOCKS_BETWEEN_COUNTS == 0:
             return True
         span = {"fromBlock": hex(since.number + 1), "toBlock": hex(block.number)}
-        wanted = {**span, "address": self.thresholds, "topics": [loan_thresholds.RULE_SET_TOPIC]}
         logs, header = self._node.ask_each(
-            [("eth_getLogs", [wanted]), ("eth_getBlockByNumber", [hex(since.number), False])]
+            [self._news_question(span), ("eth_getBlockByNumber", [hex(since.number), False])]
         )
         return bool(logs) or not isinstance(header, dict) or header["hash"] != since.hash
+
+    def _news_question(self, span: dict[str, str]) -> Question:
+        """The rules set within blocks; an answer that is not empty, a refusal too, is reason to count."""
+        wanted = {**span, "address": self.thresholds, "topics": [loan_thresholds.RULE_SET_TOPIC]}
+        return "eth_getLogs", [wanted]
 
     def _pair(self, collateral: Address, debt: Address, block: Block) -> _Pair:
         known = self._pairs.get((collateral, debt))
@@ -199,21 +225,20 @@ class Loans:
                 self._pairs[collateral, debt] = known  # until then an asset may yet be listed
         return known
 
-    def _price_ages(self, assets: Sequence[Address], block: Block) -> dict[Address, int | None]:
-        """Seconds since each asset's feed last spoke; the feeds behind Aave's oracle are looked up anew every time."""
+    def _price_ages(
+        self, assets: Sequence[Address], block: Block, told: Sequence[Any]
+    ) -> dict[Address, int | None]:
+        """Seconds since each asset's feed last spoke; the feeds behind Aave's oracle are looked up anew every time.
+
+        `told` is the answer to `_ages_questions`, if it was asked.
+        """
         if not assets:
             return {}
         for _ in range(2):
             feeds = [self._sources.get(asset, NOBODY) for asset in assets]
-            answers = ask_together(
-                self._node,
-                [
-                    Call(self._provider, aave_v3.GET_PRICE_ORACLE.call()),
-                    *(Call(self._oracle, aave_v3.GET_SOURCE.call(asset)) for asset in assets),
-                    *(Call(feed, aave_v3.LATEST_ROUND.call()) for feed in feeds),
-                ],
-                block.hash,
-            )
+            (answer,) = told or self._node.ask_each(self._ages_questions(assets, block))
+            told = ()
+            answers = read_together(answer, 1 + 2 * len(assets))
             oracle = address(aave_v3.GET_PRICE_ORACLE.read(_answered(answers[0], "getPriceOracle"))[0])
             sources = [
                 address(aave_v3.GET_SOURCE.read(_answered(a, "getSourceOfAsset"))[0])
@@ -225,6 +250,18 @@ class Loans:
             self._oracle = oracle
             self._sources = dict(zip(assets, sources, strict=True))
         raise Blind(f"oracle: the feeds behind {self._oracle} changed while they were read")
+
+    def _ages_questions(self, assets: Sequence[Address], block: Block) -> list[Question]:
+        """What oracle there is, what feed it has for each asset, and the last round of the feeds that it had."""
+        if not assets:
+            return []
+        feeds = [self._sources.get(asset, NOBODY) for asset in assets]
+        calls = [
+            Call(self._provider, aave_v3.GET_PRICE_ORACLE.call()),
+            *(Call(self._oracle, aave_v3.GET_SOURCE.call(asset)) for asset in assets),
+            *(Call(feed, aave_v3.LATEST_ROUND.call()) for feed in feeds),
+        ]
+        return [together_question(calls, block.hash)]
 
 
 def _age(told: bytes | None, block: Block) -> int | None:
