@@ -26,7 +26,7 @@ from keeper.domain.verdicts import Kind, Verdict
 from keeper.guard import why_not
 from keeper.journal.journal import Journal
 from keeper.latches import Latches
-from keeper.positions.port import Breach, Positions
+from keeper.positions.port import Breach, Draft, Positions
 from keeper.send.sender import Sender
 
 _BLOCKS_BETWEEN_PRUNINGS = 1_000
@@ -141,24 +141,33 @@ class Keeper:
     def _decide(self, breach: Breach, block: Block) -> Intent:
         """A rehearsed intent for a breached rule; `Refused`, with the reason, when nothing is to be sent."""
         deadline = block.timestamp + self.limits.deadline_seconds
-        draft = breach.draft(deadline)
-        gas, returned = rehearse(
-            self.node, draft.call, self._actor(breach), block.hash, estimate=self.limits.estimates_gas
-        )
+        draft, rehearsal = self._rehearsed(breach.draft(deadline), self._actor(breach), block)
+        gas = rehearsal.gas
         if gas > self.limits.most_gas:
             raise Unsafe(f"gas: the action would use {gas}, above the limit of {self.limits.most_gas}")
-        moves, after = draft.outcome(returned)
         return Intent(
             id=secrets.token_hex(16),
             plan=draft.plan,
             call=draft.call,
-            rehearsal=Rehearsal(moves, after, gas),
+            rehearsal=rehearsal,
             gas_limit=mul_div_up(gas, self.limits.gas_percent, 100),
             decided_block=block.number,
             decided_hash=block.hash,
             deadline=deadline,
             why=breach.verdict.why,
         )
+
+    def _rehearsed(self, draft: Draft, actor: Address, block: Block) -> tuple[Draft, Rehearsal]:
+        """The draft as the chain bears it out, or the one to be made in its place, and what came of it."""
+        try:
+            gas, returned = rehearse(
+                self.node, draft.call, actor, block.hash, estimate=self.limits.estimates_gas
+            )
+            return draft, Rehearsal(*draft.outcome(returned), gas)
+        except Unsafe:
+            if draft.otherwise is None:
+                raise
+        return self._rehearsed(draft.otherwise(), actor, block)
 
     def _actor(self, breach: Breach) -> Address:
         return self.sender.address if self.sender else breach.keeper

@@ -13,7 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, insert, inspect, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    bindparam,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from keeper.domain.blocks import Block
@@ -44,8 +55,15 @@ OLDEST = 2
 """The oldest tables that are brought up to date."""
 LEASED = 3
 """The first that know of a lease."""
+# What a launch waits for is put together once.
 _OPEN = insert(intent).values(
     opened=select(func.coalesce(func.max(intent.c.opened), 0) + 1).scalar_subquery()
+)
+_HOLD, _SIGN, _TELL = insert(nonce), insert(attempt), insert(outcome)
+_RECENT = (
+    select(intent.c.owner, func.count(), func.max(intent.c.decided_block))
+    .where(intent.c.decided_block > bindparam("since"))
+    .group_by(intent.c.owner)
 )
 
 
@@ -141,13 +159,9 @@ class Reader:
 
     def recent(self, since: int) -> dict[Address, tuple[int, int]]:
         """How often each owner was acted for after block `since`, and in which block last."""
-        query = (
-            select(intent.c.owner, func.count(), func.max(intent.c.decided_block))
-            .where(intent.c.decided_block > since)
-            .group_by(intent.c.owner)
-        )
         with self._transaction() as db:
-            return {Address(owner): (count, newest) for owner, count, newest in db.execute(query)}
+            found = db.execute(_RECENT, {"since": since})
+            return {Address(owner): (count, newest) for owner, count, newest in found}
 
     def top_nonce(self, chain_id: int, sender: Address) -> int | None:
         """The highest nonce held by an intent; None when none is."""
@@ -293,14 +307,14 @@ class Journal(Reader):
                 raise Unsafe(stopped_by(latch))
             try:
                 db.execute(_OPEN, rows.intent_row(flight) | {"epoch": self._epoch})
-                db.execute(insert(nonce), held)
+                db.execute(_HOLD, held)
             except IntegrityError as error:
                 raise Unsafe(
                     f"journal: intent {planned.id} or nonce {number} of {sender} is already taken"
                 ) from error
-            db.execute(insert(attempt), rows.attempt_row(planned.id, 1, signed))
+            db.execute(_SIGN, rows.attempt_row(planned.id, 1, signed))
             step = Step(signed.block, flight.state, flight.why, None)
-            db.execute(insert(outcome), rows.step_row(planned.id, 1, step))
+            db.execute(_TELL, rows.step_row(planned.id, 1, step))
         return flight
 
     def add_attempt(self, intent_id: str, signed: Attempt) -> None:

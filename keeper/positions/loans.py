@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -94,7 +94,10 @@ class LoanBreach:
         return self.loan.health
 
     def draft(self, deadline: int) -> Draft:
-        """A deleverage that lands on the target, as far as the rule's step and the pools allow."""
+        """A deleverage that lands on the target, as far as the rule's step and the pools allow.
+
+        The closed form knows only the liquidity in range; whether the pool asks the same, the rehearsal will tell.
+        """
         loans, key = self.held.loans, self.verdict.key
         finding, market = loans.consult(key, self.rule, self.block)
         if finding.kind is Kind.BLIND:
@@ -104,8 +107,19 @@ class LoanBreach:
         if market is None:
             raise Blind("chain: the loan's market cannot be read")
 
-        step = _sized(loans, self.rule, self.loan, market, self.block)
-        sold, owed = self.held.assets.of((self.rule.collateral, self.rule.debt), self.block)
+        def by_the_pools() -> Draft:
+            return self._drafted(_sized(loans, self.rule, self.loan, market, self.block), market, deadline)
+
+        step = deleverage(self.rule, self.loan, market)
+        if step is None:
+            return by_the_pools()
+        return self._drafted(step, market, deadline, otherwise=by_the_pools)
+
+    def _drafted(
+        self, step: Step, market: LoanMarket, deadline: int, otherwise: Callable[[], Draft] | None = None
+    ) -> Draft:
+        key, assets = self.verdict.key, (self.rule.collateral, self.rule.debt)
+        sold, owed = self.held.assets.of(assets, self.block)
         plan = Plan(
             key=key,
             action="deleverage",
@@ -116,9 +130,11 @@ class LoanBreach:
 
         def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
             spent, health = REBALANCE.read(returned)
+            if otherwise and abs(spent - step.sell) * BPS > step.sell:
+                raise Unsafe(f"pool: it asks {spent} where {step.sell} was reckoned with")
             return _moves(sold, owed, spent, step.repay, step.fee), health_measure(health)
 
-        return Draft(plan, rebalance_call(key, step.repay, max_sell, step.fee, deadline), outcome)
+        return Draft(plan, rebalance_call(key, step.repay, max_sell, step.fee, deadline), outcome, otherwise)
 
 
 def _sized(loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block) -> Step:

@@ -31,11 +31,15 @@ class Doubts:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A sized plan and the exact call that carries it out; `outcome` reads what that call returned."""
+    """A sized plan and the exact call that carries it out; `outcome` reads what that call returned.
+
+    `otherwise` drafts with more questions, for when the rehearsal fails or `outcome` says `Unsafe` of a quick draft.
+    """
 
     plan: Plan
     call: Call
     outcome: Callable[[bytes], tuple[tuple[Move, ...], Measure]]
+    otherwise: Callable[[], Draft] | None = None
 
 
 class Breach(Protocol):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from eth_abi.abi import encode
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.errors import Blind
 from keeper.domain.plans import Call
 from keeper.domain.units import Address
-from keeper.protocols import aave_v3, erc20, loan_thresholds, multicall3
+from keeper.protocols import aave_v3, erc20, loan_thresholds, multicall3, uniswap_v3
 from keeper.protocols.methods import Method, address, revert_reason
 
 SOMEONE = Address("0x70997970C51812dc3A010C7d01b50e0d17dc79C8")
@@ -68,6 +69,25 @@ def test_read__any_bytes__are_a_value_or_blind(returned: bytes) -> None:
     for method in (loan_thresholds.CHECK, aave_v3.GET_RESERVE_DATA, erc20.SYMBOL, TRANSFER):
         with suppress(Blind):
             assert len(method.read(returned)) == len(method.outputs)
+
+
+NUMBERS = Method("numbers", (), ("uint8", "int24", "int256", "bool", "address", "uint256"))
+STRUCT = Method("struct", (), ("(uint256,bool,int8,address)",))
+NARROW = st.integers(-(2**23), 2**23).map(lambda number: number % 2**256)
+ANY_WORD = st.one_of(st.integers(0, 2), NARROW, st.integers(0, 2**160), st.integers(0, 2**256 - 1))
+
+
+@given(st.lists(ANY_WORD, max_size=8), st.binary(max_size=40))
+def test_read__words_of_any_kind__are_read_as_the_codec_reads_them(words: list[int], rest: bytes) -> None:
+    returned = b"".join(word.to_bytes(32, "big") for word in words) + rest
+    for method in (NUMBERS, STRUCT, TRANSFER, aave_v3.GET_RESERVE_DATA, uniswap_v3.SLOT0):
+        try:
+            expected = decode(method.outputs, returned)
+        except DecodingError:
+            with pytest.raises(Blind):
+                method.read(returned)
+        else:
+            assert method.read(returned) == expected
 
 
 def test_read__nothing_where_a_word_is_due__is_blind_as_when_no_contract_stands_there() -> None:
