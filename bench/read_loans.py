@@ -1,6 +1,6 @@
 """What it costs to read a loan that nothing is known of: ten thousand real Aave accounts, all at one block.
 
-The keeper's row reads each account's rule as well; its peers, who know no rules, read `getUserAccountData` alone.
+The keeper and its peers read the account, as `getUserAccountData` has it; a second row reads each account's rule too.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from web3 import HTTPProvider, Web3
 
 from bench.rows import Row
 from bench.stage import open_crowd, pool_abi, raised
+from keeper.chain.accounts import Accounts
 from keeper.chain.loans import Loans
 from keeper.devnet.world import World
 from keeper.domain.blocks import Block
 from keeper.domain.loans import Loan, Sight
-from keeper.domain.units import Address
+from keeper.domain.units import NOBODY, Address
 
 Account = tuple[int, ...]
 """The six numbers of `getUserAccountData`."""
@@ -60,34 +61,40 @@ _ACCOUNT: Final = ["uint256"] * 6
 
 
 def read_loan_cold(quick: bool) -> list[Row]:
-    """Microseconds a loan, the median of several rounds; every round is a new block, and in it everyone has a turn."""
+    """Microseconds a loan, the median of several rounds, each in a new block and by a reader that knows nothing yet."""
     count, alone, together, rounds = (600, 50, 500, 3) if quick else (10_000, 200, 2_000, 5)
     ours: list[float] = []
+    with_rules: list[float] = []
     looped: list[float] = []
     gathered: list[float] = []
     with raised() as world:
         healths = [1.1 + 2.4 * at / count for at in range(count)]
         owners = open_crowd(world, 5, healths, [10_500] * count, target_bps=15_000)
-        loans = Loans(world.node, world.thresholds, owners)
-        keys = loans.keys(world.node.head())
+        keys = Loans(world.node, world.thresholds, owners).keys(world.node.head())
         assert len(keys) == count
         peer = Web3Reader(world)
         for _ in range(rounds):
             world.mine()
             block = world.node.head()
             with timed(ours, count):
-                sights = loans.sights(keys, block)
+                alone_read = Accounts(world.node, NOBODY, world.aave.pool).sights(keys, block)
+            with timed(with_rules, count):
+                sights = Accounts(world.node, world.thresholds, world.aave.pool).sights(keys, block)
             with timed(looped, alone):
                 each = peer.call_by_call(owners[:alone], block)
             with timed(gathered, together):
                 many = peer.by_multicall(owners[-together:], block)
             _agree(sights[:alone], each)
             _agree(sights[-together:], many)
+            assert [sight.loan for sight in alone_read] == [sight.loan for sight in sights]
     peers = {
         f"web3.py, Multicall3, {together} loans": median(gathered),
         f"web3.py, call by call, {alone} loans": median(looped),
     }
-    return [Row("read_loan_cold_us", median(ours), "µs/loan", GOAL_US, peers)]
+    return [
+        Row("read_loan_cold_us", median(ours), "µs/loan", GOAL_US, peers),
+        Row("read_loan_and_rule_cold_us", median(with_rules), "µs/loan", None, peers),
+    ]
 
 
 @contextmanager

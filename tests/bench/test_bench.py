@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = {
     "devnet_ready_ms": 1000,
     "read_loan_cold_us": 45,
+    "read_loan_and_rule_cold_us": None,
     "turn_100_loans_ms": 25,
     "turn_100_loans_p95_ms": None,
     "deleverage_gas_ratio": 1.2,
