@@ -121,7 +121,7 @@ class Ways:
 
     def guarded(self, step: Step) -> tuple[Address, str]:
         """The owner's rule, acted on by a keeper."""
-        plan = (step.repay, step.sell * _WITHDRAWN_BPS // BPS, POOL_FEE, _NEVER)
+        plan = (0, step.repay, step.sell * _WITHDRAWN_BPS // BPS, POOL_FEE, _NEVER)
         return self.world.thresholds, calldata(REBALANCE.signature, step.owner, 0, plan)
 
     def flash_swap(self, step: Step) -> tuple[Address, str]:
@@ -143,7 +143,7 @@ class Ways:
     def _step(self, owner: Address) -> Step:
         """Sized by the contract itself."""
         returns = f"({','.join(CHECK.outputs)})"
-        ((_, _, repay, sell, fee, why),) = self.world.call(
+        ((_, _, _, repay, sell, fee, why),) = self.world.call(
             self.world.thresholds, CHECK.signature, returns, owner, 0
         )
         assert fee == POOL_FEE, why

@@ -13,9 +13,13 @@ from ethereum.ercs import IERC20
 
 from . import aave_v3
 from . import deleverage
+from . import loan_band
+from . import loan_steps
 from . import loan_words
+from . import releverage
 from . import uniswap_v3
 from . import wide
+from .interfaces import IAaveV3DebtToken
 from .interfaces import IAaveV3Pool
 from .interfaces import ILoanCheck
 from .interfaces import ILoanThresholds
@@ -27,13 +31,30 @@ initializes: uniswap_v3
 exports: (aave_v3.AAVE, aave_v3.PROVIDER, uniswap_v3.FACTORY)
 
 
+# One rule and its loan, as far as they are the same for every size and pool.
+struct Case:
+    thresholds: address
+    owner: address
+    rule: ILoanThresholds.Rule
+    terms: ILoanThresholds.Terms
+    account: IAaveV3Pool.AccountData
+    band: loan_band.Band
+    measure: uint256
+    collateral: IAaveV3Pool.ReserveData
+    debt: IAaveV3Pool.ReserveData
+    loan: loan_steps.Loan
+
+
+_DELEVERAGE: constant(uint8) = 0
+_RELEVERAGE: constant(uint8) = 1
+
 _WITHIN: constant(uint8) = 0
 _BREACHED: constant(uint8) = 1
 _BARRED: constant(uint8) = 2
 _BLIND: constant(uint8) = 3
 
 _BPS: constant(uint256) = 10**4
-_HEALTH_BPS: constant(uint256) = 10**14     # one basis point of health, in WAD
+_WAD: constant(uint256) = 10**18
 _DUST: constant(uint256) = 2                # what a thresholds contract takes beyond the sale, at most
 # A sized step leaves at least this part of a debt, which a thresholds contract takes for none.
 _REMNANT: constant(uint256) = 2_000
@@ -67,125 +88,230 @@ def finding(thresholds: address, owner: address, id: uint256) -> ILoanThresholds
     read, account = aave_v3._try_account(owner)
     if not read:
         return self._finding(_BLIND, 0, "oracle: Aave cannot value the account")
-    sold_price: uint256 = aave_v3._try_price(rule.collateral)
+    collateral_price: uint256 = aave_v3._try_price(rule.collateral)
     debt_price: uint256 = aave_v3._try_price(rule.debt)
-    if sold_price == 0 or debt_price == 0:
+    if collateral_price == 0 or debt_price == 0:
         return self._finding(_BLIND, account.health, "oracle: no usable price for an asset of the rule")
     if account.debt == 0:
         return self._finding(_WITHIN, account.health, "loan: no debt")
 
-    sold: IAaveV3Pool.ReserveData = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.collateral)
-    bought: IAaveV3Pool.ReserveData = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.debt)
-    venues: DynArray[uniswap_v3.Venue, 4] = uniswap_v3._venues(rule.collateral, rule.debt)
-    obstacle: String[96] = self._obstacle(thresholds, owner, sold, bought, len(venues))
-    if account.health >= rule.floor_bps * _HEALTH_BPS:
-        # A rule that could not act is worth knowing about before the day it is needed.
-        if obstacle != "":
-            return self._finding(_WITHIN, account.health, obstacle)
-        return self._finding(_WITHIN, account.health, "health: at or above the floor")
-    if block.timestamp < loan_words._last_acted(words) + rule.cooldown:
-        return self._finding(_BARRED, account.health, "rule: cooling down")
-    if obstacle != "":
-        return self._finding(_BARRED, account.health, obstacle)
-
-    owed: uint256 = staticcall IERC20(bought.variable_debt_token).balanceOf(owner)
-    loan: deleverage.Loan = deleverage.Loan(
-        debt=account.debt,
-        health=account.health,
-        target_bps=rule.target_bps,
-        sold_threshold_bps=aave_v3._threshold(sold.configuration),
-        sold_price=sold_price,
-        sold_unit=10 ** aave_v3._decimals(sold.configuration),
-        debt_price=debt_price,
-        debt_unit=10 ** aave_v3._decimals(bought.configuration),
-        # Were it the whole debt, a stranger who repays a cent of it first could make every plan fail.
-        cap=min(rule.max_step, owed - owed // _REMNANT),
-    )
-    return self._sized(thresholds, owner, rule, sold.a_token, loan, venues)
+    flags: uint256 = loan_words._flags(words)
+    told: loan_words.TermsWords = empty(loan_words.TermsWords)
+    if flags != 0:
+        told.d, told.e = staticcall ILoanThresholds(thresholds).terms_words_of(owner, id)
+    case: Case = empty(Case)
+    case.thresholds = thresholds
+    case.owner = owner
+    case.rule = rule
+    case.terms = loan_words._unpack_terms(flags, told)
+    case.account = account
+    case.band = loan_band._band(rule, case.terms)
+    case.measure = loan_band._measure(account, case.terms.in_leverage)
+    case.collateral = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.collateral)
+    case.debt = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.debt)
+    case.loan.debt = account.debt
+    case.loan.measure = case.measure
+    case.loan.weight_bps = _BPS
+    if not case.terms.in_leverage:
+        case.loan.weight_bps = aave_v3._threshold(case.collateral.configuration)
+    case.loan.collateral_price = collateral_price
+    case.loan.collateral_unit = 10 ** aave_v3._decimals(case.collateral.configuration)
+    case.loan.debt_price = debt_price
+    case.loan.debt_unit = 10 ** aave_v3._decimals(case.debt.configuration)
+    return self._judged(case, loan_words._last_acted(words))
 
 
 @internal
 @view
-def _obstacle(
-    thresholds: address,
-    owner: address,
-    sold: IAaveV3Pool.ReserveData,
-    bought: IAaveV3Pool.ReserveData,
-    venues: uint256,
-) -> String[96]:
+def _judged(case: Case, last_acted: uint256) -> ILoanThresholds.Finding:
+    health: uint256 = case.account.health
+    is_high: bool = case.band.ceiling != 0 and case.measure > case.band.ceiling
+    pools: DynArray[uniswap_v3.Venue, 4] = []
+    obstacle: String[96] = ""
+    if is_high:
+        pools = uniswap_v3._venues(case.rule.debt, case.rule.collateral)
+        obstacle = self._obstacle_to_borrowing(case, len(pools))
+    else:
+        pools = uniswap_v3._venues(case.rule.collateral, case.rule.debt)
+        obstacle = self._obstacle_to_repaying(case, len(pools))
+        if case.measure >= case.band.floor:
+            # A rule that could not act is worth knowing about before the day it is needed.
+            why: String[96] = "health: at or above the floor"
+            if case.band.ceiling != 0:
+                why = "health: between the floor and the ceiling"
+            return self._finding(_WITHIN, health, obstacle if obstacle != "" else why)
+    if block.timestamp < last_acted + case.rule.cooldown:
+        return self._finding(_BARRED, health, "rule: cooling down")
+    if obstacle != "":
+        return self._finding(_BARRED, health, obstacle)
+    return self._releverage(case, pools) if is_high else self._deleverage(case, pools)
+
+
+@internal
+@view
+def _obstacle_to_repaying(case: Case, pools: uint256) -> String[96]:
     """
-    @dev The first thing that would stop this rule whatever the size, empty if nothing would.
+    @dev The first thing that would stop a deleverage whatever its size, empty if nothing would.
     """
-    obstacle: String[96] = aave_v3._obstacle(owner, sold, bought)
+    obstacle: String[96] = aave_v3._obstacle(case.owner, case.collateral, case.debt)
     if obstacle != "":
         return obstacle
-    if venues == 0:
+    if pools == 0:
         return "pool: none of the pair has liquidity in range"
-    if staticcall IERC20(sold.a_token).allowance(owner, thresholds) == 0:
+    if staticcall IERC20(case.collateral.a_token).allowance(case.owner, case.thresholds) == 0:
         return "allowance: the owner has granted none of the aToken"
     return ""
 
 
 @internal
 @view
-def _sized(
-    thresholds: address,
-    owner: address,
-    rule: ILoanThresholds.Rule,
-    a_token: address,
-    loan: deleverage.Loan,
-    venues: DynArray[uniswap_v3.Venue, 4],
-) -> ILoanThresholds.Finding:
-    best: deleverage.Step = empty(deleverage.Step)
+def _deleverage(case: Case, pools: DynArray[uniswap_v3.Venue, 4]) -> ILoanThresholds.Finding:
+    owed: uint256 = staticcall IERC20(case.debt.variable_debt_token).balanceOf(case.owner)
+    loan: loan_steps.Loan = case.loan
+    loan.aim = loan_band._aim(case.measure, case.band, case.terms.in_leverage, case.terms.speed_bps)
+    # Were it the whole debt, a stranger who repays a cent of it first could make every plan fail.
+    loan.cap = min(case.rule.max_step, owed - owed // _REMNANT)
+    best: loan_steps.Step = empty(loan_steps.Step)
     fee: uint24 = 0
-    for venue: uniswap_v3.Venue in venues:
-        step: deleverage.Step = deleverage._size(loan, venue)
-        if step.repay != 0 and (best.repay == 0 or step.ratio < best.ratio):
+    for pool: uniswap_v3.Venue in pools:
+        step: loan_steps.Step = deleverage._size(loan, pool)
+        if step.amount != 0 and (best.amount == 0 or step.ratio < best.ratio):
             best = step
-            fee = venue.fee
-    obstacle: String[96] = self._obstacle_to(thresholds, owner, rule, a_token, loan, best)
-    return ILoanThresholds.Finding(
-        verdict=_BREACHED if obstacle == "" else _BARRED,
-        health=loan.health,
-        repay=best.repay,
-        sell=best.sell,
-        fee=fee,
-        why="health: below the floor" if obstacle == "" else obstacle,
-    )
+            fee = pool.fee
+    return self._sized(case, _DELEVERAGE, best, fee, self._obstacle_to_repaying_so(case, loan, best))
 
 
 @internal
 @view
-def _obstacle_to(
-    thresholds: address,
-    owner: address,
-    rule: ILoanThresholds.Rule,
-    a_token: address,
-    loan: deleverage.Loan,
-    step: deleverage.Step,
+def _obstacle_to_repaying_so(
+    case: Case, loan: loan_steps.Loan, step: loan_steps.Step
 ) -> String[96]:
     """
-    @dev The first thing that would stop a step of this size, empty if nothing would.
+    @dev The first thing that would stop a deleverage of this size, empty if nothing would.
     """
-    if step.repay == 0:
+    if step.amount == 0:
         return "pool: too thin for the repayment"
-    if deleverage._is_insolvent(loan, step):
+    if deleverage._is_insolvent(loan.measure, loan.weight_bps, step):
         return "health: below the solvency line, selling would lower it"
-    if step.paid * _BPS < wide._times(step.sold, _BPS - rule.slippage_bps):
+    if step.owed * _BPS < wide._times(step.traded, _BPS - case.rule.slippage_bps):
         return "pool: the sale would cost more than the rule's slippage"
-    if deleverage._lands_below_one(loan, step):
+    if deleverage._lands_below_one(
+        loan.debt, case.account.health, aave_v3._threshold(case.collateral.configuration), step
+    ):
         return "rule: max_step is too small to bring health back to 1"
-    pulled: uint256 = step.sell + _DUST
-    if staticcall IERC20(a_token).balanceOf(owner) < pulled:
+    a_token: address = case.collateral.a_token
+    pulled: uint256 = step.swapped + _DUST
+    if staticcall IERC20(a_token).balanceOf(case.owner) < pulled:
         return "loan: less of the collateral is held than must be sold"
-    if staticcall IERC20(a_token).allowance(owner, thresholds) < pulled:
+    if staticcall IERC20(a_token).allowance(case.owner, case.thresholds) < pulled:
         return "allowance: the aToken allowance is short of what must be sold"
-    if aave_v3._liquidity(rule.collateral, a_token) < step.sell:
+    if aave_v3._liquidity(case.rule.collateral, a_token) < step.swapped:
         return "aave: too little of the collateral is there to withdraw"
     return ""
 
 
 @internal
+@view
+def _obstacle_to_borrowing(case: Case, pools: uint256) -> String[96]:
+    """
+    @dev The first thing that would stop a releverage whatever its size, empty if nothing would.
+    """
+    obstacle: String[96] = aave_v3._obstacle_to_borrowing(case.owner, case.collateral, case.debt)
+    if obstacle != "":
+        return obstacle
+    if pools == 0:
+        return "pool: none of the pair has liquidity in range"
+    if self._credit(case) == 0:
+        return "delegation: the owner has delegated no credit in the debt asset"
+    return ""
+
+
+@internal
+@view
+def _releverage(case: Case, pools: DynArray[uniswap_v3.Venue, 4]) -> ILoanThresholds.Finding:
+    loan: loan_steps.Loan = case.loan
+    # In the middle of what is accepted: whatever is lost or gained on the way, it lands on the safe side.
+    aim: uint256 = loan_band._aim(case.measure, case.band, case.terms.in_leverage, case.terms.speed_bps)
+    loan.aim = loan_band._above(aim)
+    loan.cap = case.terms.borrow_step
+    best: loan_steps.Step = empty(loan_steps.Step)
+    fee: uint24 = 0
+    for pool: uniswap_v3.Venue in pools:
+        step: loan_steps.Step = releverage._size(loan, pool)
+        if step.amount != 0 and (best.amount == 0 or step.ratio > best.ratio):
+            best = step
+            fee = pool.fee
+    return self._sized(case, _RELEVERAGE, best, fee, self._obstacle_to_borrowing_so(case, best))
+
+
+@internal
+@view
+def _obstacle_to_borrowing_so(case: Case, step: loan_steps.Step) -> String[96]:
+    """
+    @dev The first thing that would stop a releverage of this size, empty if nothing would.
+    """
+    if step.amount == 0:
+        return "pool: too thin for what would be borrowed"
+    if step.traded * _BPS < wide._times(step.owed, _BPS - case.rule.slippage_bps):
+        return "pool: the purchase would cost more than the rule's slippage"
+    if self._credit(case) < step.amount:
+        return "delegation: the credit delegated is short of what must be borrowed"
+    if aave_v3._liquidity(case.rule.debt, case.debt.a_token) < step.amount:
+        return "aave: too little of the debt asset is there to borrow"
+    obstacle: String[96] = aave_v3._caps_obstacle(
+        case.rule.collateral, case.collateral, step.swapped, case.rule.debt, case.debt, step.amount
+    )
+    if obstacle != "":
+        return obstacle
+    if self._is_beyond_ltv(case, step):
+        return "aave: the LTV does not allow as much to be borrowed"
+    return ""
+
+
+@internal
+@view
+def _credit(case: Case) -> uint256:
+    return staticcall IAaveV3DebtToken(case.debt.variable_debt_token).borrowAllowance(
+        case.owner, case.thresholds
+    )
+
+
+@internal
+@pure
+def _is_beyond_ltv(case: Case, step: loan_steps.Step) -> bool:
+    """
+    @dev Aave floors the mean LTV to a basis point each time it takes it; so does this, before and after.
+    """
+    bought: uint256 = step.traded // _WAD
+    owed: uint256 = case.account.debt + step.owed // _WAD + 1
+    held: uint256 = case.account.collateral + bought
+    able: uint256 = case.account.collateral * case.account.ltv
+    able += bought * aave_v3._ltv(case.collateral.configuration)
+    return owed * _BPS > held * (able // held)
+
+
+@internal
+@pure
+def _sized(
+    case: Case, action: uint8, step: loan_steps.Step, fee: uint24, obstacle: String[96]
+) -> ILoanThresholds.Finding:
+    why: String[96] = "health: below the floor"
+    if action == _RELEVERAGE:
+        why = "health: above the ceiling"
+    return ILoanThresholds.Finding(
+        verdict=_BREACHED if obstacle == "" else _BARRED,
+        action=action,
+        health=case.account.health,
+        amount=step.amount,
+        swapped=step.swapped,
+        fee=fee,
+        why=why if obstacle == "" else obstacle,
+    )
+
+
+@internal
 @pure
 def _finding(verdict: uint8, health: uint256, why: String[96]) -> ILoanThresholds.Finding:
-    return ILoanThresholds.Finding(verdict=verdict, health=health, repay=0, sell=0, fee=0, why=why)
+    return ILoanThresholds.Finding(
+        verdict=verdict, action=0, health=health, amount=0, swapped=0, fee=0, why=why
+    )

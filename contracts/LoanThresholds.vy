@@ -14,6 +14,7 @@
 from ethereum.ercs import IERC20
 
 from . import aave_v3
+from . import loan_band
 from . import loan_rules
 from . import loan_words
 from . import uniswap_v3
@@ -33,8 +34,10 @@ exports: (
     loan_rules.clear_rule,
     loan_rules.rule_count,
     loan_rules.rule_of,
+    loan_rules.terms_of,
     loan_rules.last_acted,
     loan_rules.words_of,
+    loan_rules.terms_words_of,
     loan_rules.TOLERANCE_BPS,
     aave_v3.AAVE,
     aave_v3.PROVIDER,
@@ -45,15 +48,18 @@ exports: (
 struct Order:
     owner: address
     collateral: address
-    a_token: address
+    a_token: address            # of the collateral, for a deleverage; empty for a releverage
     debt: address
-    repay: uint256
-    max_sell: uint256
+    amount: uint256
+    limit: uint256
 
+
+_DELEVERAGE: constant(uint8) = 0
+_RELEVERAGE: constant(uint8) = 1
 
 _BPS: constant(uint256) = 10**4
-_HEALTH_BPS: constant(uint256) = 10**14     # one basis point of health, in WAD
 _VARIABLE_RATE: constant(uint256) = 2
+_NO_REFERRAL: constant(uint16) = 0
 # Aave may round an aToken transfer down by a wei; once this much lies here it never comes up short again.
 _DUST: constant(uint256) = 2
 
@@ -85,53 +91,64 @@ def rebalance(owner: address, id: uint256, plan: ILoanThresholds.Plan) -> (uint2
     words: loan_words.Words = loan_rules._words[owner][id]
     rule: ILoanThresholds.Rule = loan_words._unpack(words)
     self._may_act(rule, loan_words._last_acted(words), plan)
+    terms: ILoanThresholds.Terms = empty(ILoanThresholds.Terms)
+    flags: uint256 = loan_words._flags(words)
+    if flags != 0:
+        terms = loan_rules._terms(owner, id, flags)
     pool: address = uniswap_v3._pool(rule.collateral, rule.debt, plan.fee)
     assert pool.is_contract, "pool: the factory has none for this pair and fee"
 
     before: IAaveV3Pool.AccountData = aave_v3._account(owner)
-    assert before.health < rule.floor_bps * _HEALTH_BPS, "health: at or above the floor"
-    sold: uint256 = self._swap(owner, rule, plan, pool)
-    after: IAaveV3Pool.AccountData = aave_v3._account(owner)
-    self._verify(owner, rule, plan.repay, before, after)
+    band: loan_band.Band = loan_band._band(rule, terms)
+    measure: uint256 = loan_band._measure(before, terms.in_leverage)
+    swapped: uint256 = 0
+    after: IAaveV3Pool.AccountData = empty(IAaveV3Pool.AccountData)
+    if plan.action == _DELEVERAGE:
+        assert plan.amount <= rule.max_step, "plan: repays more than the rule's max_step"
+        assert measure < band.floor, "health: at or above the floor"
+        swapped = self._deleverage(owner, rule, plan, pool)
+        after = aave_v3._account(owner)
+        self._verify_lower(owner, rule, terms, band, plan.amount, before, after)
+    else:
+        assert plan.action == _RELEVERAGE, "plan: there is no such action"
+        assert band.ceiling != 0, "rule: nothing is borrowed for it"
+        assert plan.amount <= terms.borrow_step, "plan: borrows more than the rule's borrow_step"
+        assert before.debt != 0, "loan: no debt"
+        assert measure > band.ceiling, "health: at or below the ceiling"
+        swapped = self._releverage(owner, rule, plan, pool)
+        after = aave_v3._account(owner)
+        self._verify_higher(rule, terms, band, plan.amount, before, after)
 
     loan_rules._stamp(owner, id, words)
     log ILoanThresholds.Rebalanced(
         owner=owner,
         id=id,
         keeper=msg.sender,
-        repaid=plan.repay,
-        sold=sold,
+        action=plan.action,
+        amount=plan.amount,
+        swapped=swapped,
         health_before=before.health,
         health_after=after.health,
     )
-    return sold, after.health
+    return swapped, after.health
 
 
 @external
 @reentrant
 def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[192]):
     """
-    @notice Called by the pool in the middle of `rebalance`, after it has sent the debt asset here.
+    @notice Called by the pool in the middle of `rebalance`, after it has sent here what it sells.
     @dev Uniswap calls back whoever called it, so the pool in flight can only be handing us our own `data`.
     """
     assert msg.sender == self._pool_in_flight, "pool: this caller is not the pool in flight"
     self._pool_in_flight = empty(address)
     order: Order = abi_decode(data, Order)
     owed: uint256 = convert(max(delta_0, delta_1), uint256)
-    assert convert(-min(delta_0, delta_1), uint256) == order.repay, "pool: it cannot deliver the whole repayment"
-    assert owed <= order.max_sell, "plan: the sale would exceed max_sell"
-
-    extcall IERC20(order.debt).approve(aave_v3.AAVE, order.repay, default_return_value=True)
-    repaid: uint256 = extcall IAaveV3Pool(aave_v3.AAVE).repay(
-        order.debt, order.repay, _VARIABLE_RATE, order.owner
-    )
-    assert repaid == order.repay, "loan: the debt is smaller than the repayment"
-
-    pulled: uint256 = owed
-    if staticcall IAaveV3AToken(order.a_token).scaledBalanceOf(self) == 0:
-        pulled += _DUST
-    extcall IERC20(order.a_token).transferFrom(order.owner, self, pulled)
-    extcall IAaveV3Pool(aave_v3.AAVE).withdraw(order.collateral, owed, msg.sender)
+    got: uint256 = convert(-min(delta_0, delta_1), uint256)
+    if order.a_token == empty(address):
+        self._supply_and_borrow(order, owed, got)
+    else:
+        self._repay_and_withdraw(order, owed, got)
 
 
 @external
@@ -148,60 +165,149 @@ def _may_act(rule: ILoanThresholds.Rule, last_acted: uint256, plan: ILoanThresho
     assert block.timestamp <= rule.expiry, "rule: expired"
     assert rule.keeper == empty(address) or rule.keeper == msg.sender, "rule: another keeper is named"
     assert block.timestamp >= last_acted + rule.cooldown, "rule: cooling down"
-    assert plan.repay > 0, "plan: nothing to repay"
-    assert plan.repay <= rule.max_step, "plan: repays more than the rule's max_step"
+    assert plan.amount > 0, "plan: nothing to repay or borrow"
 
 
 @internal
-def _swap(
+def _deleverage(
     owner: address, rule: ILoanThresholds.Rule, plan: ILoanThresholds.Plan, pool: address
 ) -> uint256:
     """
     @dev Buys exactly the repayment on credit; the pool's callback repays, withdraws and pays it.
     """
-    sells_token0: bool = uniswap_v3._sorted(rule.collateral, rule.debt)
     order: Order = Order(
         owner=owner,
         collateral=rule.collateral,
         a_token=aave_v3._a_token(rule.collateral),
         debt=rule.debt,
-        repay=plan.repay,
-        max_sell=plan.max_sell,
+        amount=plan.amount,
+        limit=plan.limit,
     )
+    delta: int256 = self._swap(
+        pool, uniswap_v3._sorted(rule.collateral, rule.debt), -convert(plan.amount, int256), order
+    )
+    return convert(delta, uint256)
+
+
+@internal
+def _releverage(
+    owner: address, rule: ILoanThresholds.Rule, plan: ILoanThresholds.Plan, pool: address
+) -> uint256:
+    """
+    @dev Sells the debt asset before it is there; the pool's callback supplies what was bought, borrows and pays.
+    """
+    order: Order = Order(
+        owner=owner,
+        collateral=rule.collateral,
+        a_token=empty(address),
+        debt=rule.debt,
+        amount=plan.amount,
+        limit=plan.limit,
+    )
+    delta: int256 = self._swap(
+        pool, uniswap_v3._sorted(rule.debt, rule.collateral), convert(plan.amount, int256), order
+    )
+    return convert(-delta, uint256)
+
+
+@internal
+def _swap(pool: address, sells_token0: bool, specified: int256, order: Order) -> int256:
+    """
+    @dev Without a price limit: `limit` and the verification afterwards bound it. Answers the collateral's delta.
+    """
     self._pool_in_flight = pool
     delta_0: int256 = 0
     delta_1: int256 = 0
     delta_0, delta_1 = extcall IUniswapV3Pool(pool).swap(
         self,
         sells_token0,
-        -convert(plan.repay, int256),
+        specified,
         convert(
             uniswap_v3.MIN_SQRT_PRICE + 1 if sells_token0 else uniswap_v3.MAX_SQRT_PRICE - 1, uint160
         ),
         abi_encode(order),
     )
     assert self._pool_in_flight == empty(address), "pool: it did not call back"
-    return convert(max(delta_0, delta_1), uint256)
+    return max(delta_0, delta_1) if specified < 0 else min(delta_0, delta_1)
+
+
+@internal
+def _repay_and_withdraw(order: Order, owed: uint256, got: uint256):
+    assert got == order.amount, "pool: it cannot deliver the whole repayment"
+    assert owed <= order.limit, "plan: the sale would exceed its limit"
+
+    extcall IERC20(order.debt).approve(aave_v3.AAVE, got, default_return_value=True)
+    repaid: uint256 = extcall IAaveV3Pool(aave_v3.AAVE).repay(order.debt, got, _VARIABLE_RATE, order.owner)
+    assert repaid == got, "loan: the debt is smaller than the repayment"
+
+    pulled: uint256 = owed
+    if staticcall IAaveV3AToken(order.a_token).scaledBalanceOf(self) == 0:
+        pulled += _DUST
+    extcall IERC20(order.a_token).transferFrom(order.owner, self, pulled)
+    extcall IAaveV3Pool(aave_v3.AAVE).withdraw(order.collateral, owed, msg.sender)
+
+
+@internal
+def _supply_and_borrow(order: Order, owed: uint256, got: uint256):
+    assert owed == order.amount, "pool: it cannot take the whole of what is borrowed"
+    assert got >= order.limit, "plan: the purchase would fall short of its limit"
+
+    extcall IERC20(order.collateral).approve(aave_v3.AAVE, got, default_return_value=True)
+    extcall IAaveV3Pool(aave_v3.AAVE).supply(order.collateral, got, order.owner, _NO_REFERRAL)
+    extcall IAaveV3Pool(aave_v3.AAVE).borrow(
+        order.debt, owed, _VARIABLE_RATE, _NO_REFERRAL, order.owner
+    )
+    assert extcall IERC20(order.debt).transfer(msg.sender, owed, default_return_value=True)
 
 
 @internal
 @view
-def _verify(
+def _verify_lower(
     owner: address,
     rule: ILoanThresholds.Rule,
+    terms: ILoanThresholds.Terms,
+    band: loan_band.Band,
     repaid: uint256,
     before: IAaveV3Pool.AccountData,
     after: IAaveV3Pool.AccountData,
 ):
-    assert after.health > before.health, "health: did not rise"
-    reach: uint256 = rule.target_bps * loan_rules.TOLERANCE_BPS * (_HEALTH_BPS // _BPS)
-    target: uint256 = rule.target_bps * _HEALTH_BPS
-    assert after.health <= target + reach, "health: past the target"
-    if after.health < target - reach and repaid != rule.max_step:
+    start: uint256 = loan_band._measure(before, terms.in_leverage)
+    end: uint256 = loan_band._measure(after, terms.in_leverage)
+    assert end > start, "health: did not rise"
+    aim: uint256 = loan_band._aim(start, band, terms.in_leverage, terms.speed_bps)
+    reach: uint256 = aim * loan_rules.TOLERANCE_BPS // _BPS
+    assert end <= aim + reach, "health: past the target"
+    if end < aim - reach and repaid != rule.max_step:
         assert self._debt_is_spent(owner, rule.debt, repaid), "health: short of the target with step to spare"
     # Measured on the owner's own account, by Aave's prices: whatever leaked, and however, shows here.
     assert after.collateral < before.collateral, "loan: the asset sold does not count as collateral"
     assert (before.debt - after.debt) * _BPS >= (before.collateral - after.collateral) * (
+        _BPS - rule.slippage_bps
+    ), "loan: the value lost is above the rule's slippage"
+
+
+@internal
+@view
+def _verify_higher(
+    rule: ILoanThresholds.Rule,
+    terms: ILoanThresholds.Terms,
+    band: loan_band.Band,
+    borrowed: uint256,
+    before: IAaveV3Pool.AccountData,
+    after: IAaveV3Pool.AccountData,
+):
+    start: uint256 = loan_band._measure(before, terms.in_leverage)
+    end: uint256 = loan_band._measure(after, terms.in_leverage)
+    assert end < start, "health: did not fall"
+    aim: uint256 = loan_band._aim(start, band, terms.in_leverage, terms.speed_bps)
+    # Risk is only ever taken up to the line: there is no tolerance on its far side.
+    assert end >= aim, "health: past the target"
+    if borrowed != terms.borrow_step:
+        assert (
+            end <= aim + aim * loan_rules.TOLERANCE_BPS // _BPS
+        ), "health: short of the target with step to spare"
+    assert after.collateral > before.collateral, "loan: the asset bought does not count as collateral"
+    assert (after.collateral - before.collateral) * _BPS >= (after.debt - before.debt) * (
         _BPS - rule.slippage_bps
     ), "loan: the value lost is above the rule's slippage"
 

@@ -13,14 +13,22 @@ Source: aave-v3 3.0.2 and 3.6, ReserveConfiguration (bits), UserConfiguration (t
 """
 
 from ethereum.ercs import IERC20
+from .interfaces import IAaveV3DebtToken
 from .interfaces import IAaveV3Pool
 from .interfaces import IAaveV3Provider
 
 
 _COLLATERAL_BITS: constant(uint256) = max_value(uint256) // 3 * 2
+_BORROWED_BITS: constant(uint256) = max_value(uint256) // 3
 _MASK_16: constant(uint256) = 2**16 - 1
 _MASK_8: constant(uint256) = 2**8 - 1
 _ACTIVE: constant(uint256) = 2**56
+_FROZEN: constant(uint256) = 2**57
+_BORROWABLE: constant(uint256) = 2**58
+_SILOED: constant(uint256) = 2**62
+_MASK_36: constant(uint256) = 2**36 - 1
+_MASK_40: constant(uint256) = 2**40 - 1
+_RAY: constant(uint256) = 10**27
 _PAUSED: constant(uint256) = 2**60
 _MAX_RESERVES: constant(uint256) = 128
 _MAX_DECIMALS: constant(uint256) = 36
@@ -149,6 +157,95 @@ def _obstacle(user: address, sold: IAaveV3Pool.ReserveData, bought: IAaveV3Pool.
 
 @internal
 @view
+def _obstacle_to_borrowing(
+    user: address, bought: IAaveV3Pool.ReserveData, owed: IAaveV3Pool.ReserveData
+) -> String[96]:
+    """
+    @dev The first thing that would make Aave refuse to supply the one reserve and borrow the other, whatever the size.
+    """
+    if not self._in_service(bought.configuration) or bought.configuration & _FROZEN != 0:
+        return "aave: the collateral's reserve is frozen, paused or inactive"
+    if not self._in_service(owed.configuration) or owed.configuration & _FROZEN != 0:
+        return "aave: the debt's reserve is frozen, paused or inactive"
+    if owed.configuration & _BORROWABLE == 0:
+        return "aave: the debt asset is not lent out"
+    if staticcall IAaveV3Pool(AAVE).getUserEMode(user) != 0:
+        return "aave: the account is in an e-mode, which is not sized here"
+    used: uint256 = staticcall IAaveV3Pool(AAVE).getUserConfiguration(user)
+    if (used >> (2 * bought.id + 1)) & 1 == 0 or self._threshold(bought.configuration) == 0:
+        return "aave: the rule's collateral is not enabled as collateral"
+    if self._ceiling(bought.configuration) != 0:
+        return "aave: the collateral is isolated, which is not sized here"
+    if self._is_siloed(used & _BORROWED_BITS, owed):
+        return "aave: siloed borrowing forbids this debt beside another"
+    if not self._sentinel_allows():
+        return "aave: its price sentinel has closed borrowing"
+    return ""
+
+
+@internal
+@view
+def _is_siloed(borrowed: uint256, owed: IAaveV3Pool.ReserveData) -> bool:
+    """
+    @dev A siloed debt stands alone: no other joins it, and it joins no other.
+    """
+    own: uint256 = 1 << (2 * owed.id)
+    if borrowed == own or borrowed == 0:
+        return False
+    if owed.configuration & _SILOED != 0:
+        return True
+    left: uint256 = borrowed
+    for id: uint256 in range(_MAX_RESERVES):
+        if left == 0:
+            break
+        if left & 1 != 0:
+            asset: address = staticcall IAaveV3Pool(AAVE).getReserveAddressById(convert(id, uint16))
+            if (staticcall IAaveV3Pool(AAVE).getConfiguration(asset)) & _SILOED != 0:
+                return True
+        left >>= 2
+    return False
+
+
+@internal
+@view
+def _sentinel_allows() -> bool:
+    sentinel: address = staticcall IAaveV3Provider(PROVIDER).getPriceOracleSentinel()
+    if sentinel == empty(address):
+        return True
+    return self._try_word(sentinel, method_id("isBorrowAllowed()")) == 1
+
+
+@internal
+@view
+def _caps_obstacle(
+    bought: address,
+    into: IAaveV3Pool.ReserveData,
+    supply: uint256,
+    owed: address,
+    out_of: IAaveV3Pool.ReserveData,
+    borrow: uint256,
+) -> String[96]:
+    """
+    @dev The cap that leaves no room for supplying and borrowing as much, empty if none does.
+    """
+    supply_cap: uint256 = (into.configuration >> 116) & _MASK_36
+    if supply_cap != 0:
+        shares: uint256 = staticcall IAaveV3DebtToken(into.a_token).scaledTotalSupply()
+        index: uint256 = staticcall IAaveV3Pool(AAVE).getReserveNormalizedIncome(bought)
+        held: uint256 = (shares + into.accrued_to_treasury) * index // _RAY + 1
+        if held + supply > supply_cap * 10 ** self._decimals(into.configuration):
+            return "aave: the collateral's supply cap leaves too little room"
+    borrow_cap: uint256 = (out_of.configuration >> 80) & _MASK_36
+    if borrow_cap != 0:
+        shares: uint256 = staticcall IAaveV3DebtToken(out_of.variable_debt_token).scaledTotalSupply()
+        index: uint256 = staticcall IAaveV3Pool(AAVE).getReserveNormalizedVariableDebt(owed)
+        if shares * index // _RAY + 1 + borrow > borrow_cap * 10 ** self._decimals(out_of.configuration):
+            return "aave: the debt's borrow cap leaves too little room"
+    return ""
+
+
+@internal
+@view
 def _holds_without_ltv(used: uint256) -> bool:
     """
     @dev Aave lets no collateral but those of LTV 0 leave an indebted account that has one of them enabled.
@@ -175,6 +272,15 @@ def _ltv(configuration: uint256) -> uint256:
 @pure
 def _threshold(configuration: uint256) -> uint256:
     return (configuration >> 16) & _MASK_16
+
+
+@internal
+@pure
+def _ceiling(configuration: uint256) -> uint256:
+    """
+    @dev The debt ceiling, which makes a collateral an isolated one.
+    """
+    return (configuration >> 212) & _MASK_40
 
 
 @internal

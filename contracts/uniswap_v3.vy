@@ -119,3 +119,27 @@ def _sell_for(venue: Venue, bought: uint256) -> uint256:
         return wide.NEVER
     pips: uint256 = convert(venue.fee, uint256)
     return net + wide._mul_div_up(net, pips, _PIPS - pips)
+
+
+@internal
+@pure
+def _buy_with(venue: Venue, sold: uint256) -> uint256:
+    """
+    @dev What selling exactly `sold` (below 2**96), fee included, buys; 0 when the liquidity in range cannot take
+         as much.
+    """
+    net: uint256 = sold * (_PIPS - convert(venue.fee, uint256)) // _PIPS
+    if venue.sells_token0:
+        reserve: uint256 = venue.liquidity << 96
+        given: uint256 = net * venue.sqrt_price
+        if given > max_value(uint256) - reserve:
+            return 0
+        after: uint256 = wide._mul_div_up(reserve, venue.sqrt_price, reserve + given)
+        if after <= MIN_SQRT_PRICE:
+            return 0
+        return wide._mul_div_down(venue.liquidity, venue.sqrt_price - after, _Q96)
+    moved: uint256 = (net << 96) // venue.liquidity
+    if moved >= MAX_SQRT_PRICE - venue.sqrt_price:
+        return 0
+    after: uint256 = venue.sqrt_price + moved
+    return wide._mul_div_down(venue.liquidity << 96, moved, after) // venue.sqrt_price

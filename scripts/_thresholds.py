@@ -17,9 +17,10 @@ from eth_utils.address import is_address, to_checksum_address
 
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
+from keeper.domain.loan_band import TOLERANCE_BPS
 from keeper.domain.loans import LoanRule
 from keeper.domain.units import BPS, NOBODY, Address
-from keeper.protocols.loan_thresholds import MAX_SLIPPAGE_BPS, TOLERANCE_BPS
+from keeper.protocols.loan_thresholds import MAX_SLIPPAGE_BPS
 from keeper.protocols.methods import Method
 
 DEVNET = Path(".keeper") / "devnet.json"
@@ -150,11 +151,13 @@ def refusal(rule: LoanRule, now: int) -> str | None:
         "debt is the zero address": rule.debt == NOBODY,
         "collateral and debt are the same asset": rule.collateral == rule.debt,
         "ceiling does not fit 24 bits": band.ceiling_bps >= 2**24,
-        "target is not below the ceiling": band.target_bps >= band.ceiling_bps,
+        "target is not below the ceiling": 0 < band.ceiling_bps <= band.target_bps,
+        "target does not fit 24 bits": band.target_bps >= 2**24,
         "floor is not below the target": band.floor_bps >= band.target_bps,
         "floor is not above a health of 1": band.floor_bps <= BPS,
-        "ceiling is within the tolerance of the target": band.target_bps * (BPS + TOLERANCE_BPS)
-        >= band.ceiling_bps * BPS,
+        "ceiling is within the tolerance of the target": 0
+        < band.ceiling_bps * BPS
+        <= band.target_bps * (BPS + TOLERANCE_BPS),
         "floor is within the tolerance of the target": band.floor_bps * BPS
         >= band.target_bps * (BPS - TOLERANCE_BPS),
         "slippage is zero": limits.slippage_bps <= 0,

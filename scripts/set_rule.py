@@ -126,7 +126,7 @@ def cli(
     finding = contract.check(account.address, number)
     click.echo(
         f"check: {Kind(finding.verdict).name.lower()}, health {health_text(finding.health)}, "
-        f"repay {finding.repay}, sell {finding.sell} ({finding.why})"
+        f"repay {finding.amount}, sell {finding.swapped} ({finding.why})"
     )
 
 

@@ -13,7 +13,10 @@ from keeper.domain.verdicts import Measure
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Health factors in basis points (10_000 is 1): act below the floor, land on the target; the ceiling is stored."""
+    """In basis points (10_000 is 1): act below the floor or above the ceiling, land on the target.
+
+    Health factors; or leverages, whose floor is the greatest. A ceiling of 0 is none.
+    """
 
     floor_bps: int
     target_bps: int
@@ -36,13 +39,30 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What an owner may add to a rule; as it stands here, nothing.
+
+    `borrow_step` in units of the debt asset, 0 to borrow never; `speed_bps` is how much of the way to the target one
+    step goes, 0 for all of it.
+    """
+
+    in_leverage: bool = False
+    borrow_step: int = 0
+    speed_bps: int = 0
+
+
+PLAIN = Terms()
+
+
+@dataclass(frozen=True, slots=True)
 class LoanRule:
-    """An owner's on-chain threshold for one loan: sell `collateral` to repay `debt`."""
+    """An owner's on-chain threshold for one loan: sell `collateral` to repay `debt`, or borrow `debt` to buy it."""
 
     collateral: Address
     debt: Address
     band: Band
     limits: Limits
+    terms: Terms = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from keeper.domain.loan_band import Edges, edges, measure_down
 from keeper.domain.loans import Sight, health_measure
-from keeper.domain.units import HEALTH_WAD_PER_BPS
 from keeper.domain.verdicts import Kind, Verdict
 
 NO_RULE: Final = 0
@@ -20,6 +20,8 @@ NO_LOAN: Final = 3
 HEALTHY: Final = 4
 COOLING: Final = 5
 LOW: Final = 6
+BETWEEN: Final = 7
+HIGH: Final = 8
 
 REASONS: Final[tuple[tuple[Kind, str], ...]] = (
     (Kind.BARRED, "rule: none is set"),
@@ -29,6 +31,8 @@ REASONS: Final[tuple[tuple[Kind, str], ...]] = (
     (Kind.WITHIN, "health: at or above the floor"),
     (Kind.BARRED, "rule: cooling down"),
     (Kind.BREACHED, "health: below the floor"),
+    (Kind.WITHIN, "health: between the floor and the ceiling"),
+    (Kind.BREACHED, "health: above the ceiling"),
 )
 """Verdict and sentence of each code, worded as the contract words them."""
 
@@ -39,14 +43,15 @@ def health_code(
     expiry: int,
     last_acted: int,
     cooldown: int,
-    floor_bps: int,
+    floor: int,
+    ceiling: int,
     readable: bool,
     debt_base: int,
-    health: int,
+    measure: int,
 ) -> int:
     """The index into `REASONS`; numbers in, number out, so that it compiles over columns unchanged.
 
-    `health` in WAD, `now` in unix seconds of the block judged.
+    `measure` in WAD like the edges, a ceiling of 0 being none; `now` in unix seconds of the block judged.
     """
     if not has_rule:
         return NO_RULE
@@ -56,26 +61,30 @@ def health_code(
         return UNREADABLE
     if debt_base == 0:
         return NO_LOAN
-    if health >= floor_bps * HEALTH_WAD_PER_BPS:
+    if ceiling == 0 and measure >= floor:
         return HEALTHY
+    if floor <= measure <= ceiling:
+        return BETWEEN
     if now < last_acted + cooldown:
         return COOLING
-    return LOW
+    return LOW if measure < floor else HIGH
 
 
 def judge(sight: Sight, now: int) -> Verdict:
     """The verdict on one rule at the block whose time is `now`."""
     rule, loan = sight.rule, sight.loan
+    band = edges(rule) if rule else Edges(0, 0, 0)
     code = health_code(
         now,
         rule is not None,
         rule.limits.expiry if rule else 0,
         sight.last_acted,
         rule.limits.cooldown if rule else 0,
-        rule.band.floor_bps if rule else 0,
+        band.floor,
+        band.ceiling,
         loan is not None,
         loan.debt_base if loan else 0,
-        loan.health if loan else 0,
+        measure_down(loan, rule.terms.in_leverage) if rule and loan else 0,
     )
     kind, why = REASONS[code]
     return Verdict(sight.key, kind, why, health_measure(loan.health if loan else None))

@@ -20,7 +20,8 @@ from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
 from keeper.positions.port import Doubts, Draft, Look, Seen
 from keeper.protocols.loan_thresholds import REBALANCE, Finding, rebalance_call
-from keeper.size.deleverage import Step, deleverage, health_after_down, ratio_up, repay_at_up
+from keeper.size.deleverage import deleverage, health_after_down, ratio_up, repay_at_up
+from keeper.size.steps import Step
 
 _OFFERS: Final = 8
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
@@ -66,9 +67,9 @@ class LoanPositions:
         if rule is None:
             return Look(verdict, "", {}, ())
         moves: tuple[Move, ...] = ()
-        if finding.repay:
+        if finding.amount:
             sold, owed = self.assets.of((rule.collateral, rule.debt), block)
-            moves = _moves(sold, owed, finding.sell, finding.repay, finding.fee)
+            moves = _moves(sold, owed, finding.swapped, finding.amount, finding.fee)
         floor, target = _health_text(rule.band.floor_bps), _health_text(rule.band.target_bps)
         return Look(verdict, f"{floor} → {target}", _fields(rule), moves)
 
@@ -123,18 +124,18 @@ class LoanBreach:
         plan = Plan(
             key=key,
             action="deleverage",
-            moves=_moves(sold, owed, step.sell, step.repay, step.fee),
+            moves=_moves(sold, owed, step.swapped, step.amount, step.fee),
             after=health_measure(health_after_down(step, self.loan, market)),
         )
-        max_sell = mul_div_up(step.sell, BPS + self.held.doubts.drift_bps, BPS)
+        max_sell = mul_div_up(step.swapped, BPS + self.held.doubts.drift_bps, BPS)
 
         def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
             spent, health = REBALANCE.read(returned)
-            if otherwise and abs(spent - step.sell) * BPS > step.sell:
-                raise Unsafe(f"pool: it asks {spent} where {step.sell} was reckoned with")
-            return _moves(sold, owed, spent, step.repay, step.fee), health_measure(health)
+            if otherwise and abs(spent - step.swapped) * BPS > step.swapped:
+                raise Unsafe(f"pool: it asks {spent} where {step.swapped} was reckoned with")
+            return _moves(sold, owed, spent, step.amount, step.fee), health_measure(health)
 
-        return Draft(plan, rebalance_call(key, step.repay, max_sell, step.fee, deadline), outcome, otherwise)
+        return Draft(plan, rebalance_call(key, step.amount, max_sell, step.fee, deadline), outcome, otherwise)
 
 
 def _sized(loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block) -> Step:
@@ -144,12 +145,12 @@ def _sized(loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: 
     """
     step = deleverage(rule, loan, market)
     if step is not None:
-        cost = loans.swap_cost(rule, step.fee, step.repay, block)
+        cost = loans.swap_cost(rule, step.fee, step.amount, block)
         if cost is None:
             return step
         asked, given = cost
-        if given == step.repay and abs(asked - step.sell) * BPS <= step.sell:
-            return replace(step, sell=asked)
+        if given == step.amount and abs(asked - step.swapped) * BPS <= step.swapped:
+            return replace(step, swapped=asked)
     offers = [_offer(pool.fee, loans, rule, loan, market, block) for pool in market.pools]
     best = min((offer for offer in offers if offer), key=lambda offer: (offer.ratio, offer.fee), default=None)
     if best is None:

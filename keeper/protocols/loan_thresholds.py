@@ -6,13 +6,14 @@ Source: contracts/interfaces/ILoanThresholds.vyi; the packed words are contracts
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
 from typing import Final
 
 from eth_utils.crypto import keccak
 
 from keeper.domain.errors import Blind
-from keeper.domain.loans import Band, Limits, LoanRule
+from keeper.domain.loans import PLAIN, Band, Limits, LoanRule, Terms
 from keeper.domain.plans import Call
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
@@ -20,46 +21,61 @@ from keeper.domain.verdicts import Kind
 from keeper.protocols.methods import Method, address
 
 _RULE: Final = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
-_FINDING: Final = "(uint8,uint256,uint256,uint256,uint24,string)"
-_PLAN: Final = "(uint256,uint256,uint24,uint256)"
+_TERMS: Final = "(bool,uint256,uint256)"
+_FINDING: Final = "(uint8,uint8,uint256,uint256,uint256,uint24,string)"
+_PLAN: Final = "(uint8,uint256,uint256,uint24,uint256)"
 
 AAVE: Final = Method("AAVE", (), ("address",))
 FACTORY: Final = Method("FACTORY", (), ("address",))
 RULE_COUNT: Final = Method("rule_count", ("address",), ("uint256",))
 SET_RULE: Final = Method("set_rule", ("uint256", _RULE), ())
+SET_RULE_AND_TERMS: Final = Method("set_rule", ("uint256", _RULE, _TERMS), ())
 CHECK: Final = Method("check", ("address", "uint256"), (_FINDING,))
 WORDS_OF: Final = Method("words_of", ("address", "uint256"), ("uint256", "uint256", "uint256"))
+TERMS_WORDS_OF: Final = Method("terms_words_of", ("address", "uint256"), ("uint256", "uint256"))
 REBALANCE: Final = Method("rebalance", ("address", "uint256", _PLAN), ("uint256", "uint256"))
 
 RULE_SET_TOPIC: Final = "0x" + keccak(text=f"RuleSet(address,uint256,{_RULE})").hex()
-TOLERANCE_BPS: Final = 50
-"""How far from its target, in basis points of it, the contract lets an action land."""
 MAX_SLIPPAGE_BPS: Final = 500
 _REMNANT: Final = 2_000
+_IN_LEVERAGE: Final = 1
+_4_BITS: Final = 2**4 - 1
+_12_BITS: Final = 2**12 - 1
 _16_BITS: Final = 2**16 - 1
 _24_BITS: Final = 2**24 - 1
 _40_BITS: Final = 2**40 - 1
 _96_BITS: Final = 2**96 - 1
 
 
+class Action(IntEnum):
+    """What may be done about a loan, numbered as the contract numbers it."""
+
+    DELEVERAGE = 0
+    RELEVERAGE = 1
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The contract's own verdict; sizes are zero unless it is breached."""
+    """The contract's own verdict; without a size `amount` and `swapped` are zero.
+
+    `amount` of the debt asset is repaid or borrowed, `swapped` of the collateral sold or bought.
+    """
 
     kind: Kind
+    action: Action
     health: int
-    repay: int
-    sell: int
+    amount: int
+    swapped: int
     fee: int
     why: str
 
 
 def read_finding(returned: bytes) -> Finding:
     """What `check` returned."""
-    ((kind, health, repay, sell, fee, why),) = CHECK.read(returned)
-    if kind >= len(Kind):
-        raise Blind(f"contract: check answered with verdict {kind}, which there is not")
-    return Finding(Kind(kind), health, repay, sell, fee, why)
+    ((kind, action, health, amount, swapped, fee, why),) = CHECK.read(returned)
+    if kind >= len(Kind) or action >= len(Action):
+        raise Blind(f"contract: check answered with verdict {kind} and action {action}, which there is not")
+    return Finding(Kind(kind), Action(action), health, amount, swapped, fee, why)
 
 
 def repayable_down(owed: int) -> int:
@@ -67,9 +83,12 @@ def repayable_down(owed: int) -> int:
     return owed - owed // _REMNANT
 
 
-def rebalance_call(key: RuleKey, repay: int, max_sell: int, fee: int, deadline: int) -> Call:
-    """The call that acts on a rule; `max_sell` and `deadline` are the keeper's own bounds inside the rule's."""
-    return Call(key.thresholds, REBALANCE.call(key.owner, key.id, (repay, max_sell, fee, deadline)))
+def rebalance_call(
+    key: RuleKey, amount: int, limit: int, fee: int, deadline: int, action: Action = Action.DELEVERAGE
+) -> Call:
+    """The call that acts on a rule; `limit` (most sold, or least bought) and `deadline` are the keeper's own bounds."""
+    plan = (action, amount, limit, fee, deadline)
+    return Call(key.thresholds, REBALANCE.call(key.owner, key.id, plan))
 
 
 def rule_fields(rule: LoanRule) -> tuple[str | int, ...]:
@@ -89,8 +108,18 @@ def rule_fields(rule: LoanRule) -> tuple[str | int, ...]:
     )
 
 
-def unpack_rule(a: int, b: int, c: int) -> tuple[LoanRule | None, int]:
-    """A rule and when it last acted, from its three storage words; None where no rule is set."""
+def terms_fields(terms: Terms) -> tuple[bool | int, ...]:
+    """Terms in the order of the contract's struct."""
+    return terms.in_leverage, terms.borrow_step, terms.speed_bps
+
+
+def has_terms(b: int) -> bool:
+    """Whether a rule's second word says that it has terms, to be read before it is judged."""
+    return _flags(b) != 0
+
+
+def unpack_rule(a: int, b: int, c: int, d: int = 0) -> tuple[LoanRule | None, int]:
+    """A rule and when it last acted, from its storage words; None where no rule is set."""
     if a == 0:
         return None, 0
     rule = LoanRule(
@@ -98,14 +127,23 @@ def unpack_rule(a: int, b: int, c: int) -> tuple[LoanRule | None, int]:
         debt=_high_address(b),
         band=Band(a >> 72 & _24_BITS, a >> 48 & _24_BITS, a >> 24 & _24_BITS),
         limits=Limits(
-            slippage_bps=b >> 80 & _16_BITS,
+            slippage_bps=b >> 80 & _12_BITS,
             cooldown=a & _24_BITS,
             max_step=c & _96_BITS,
             expiry=b >> 40 & _40_BITS,
             keeper=_high_address(c),
         ),
+        terms=_unpack_terms(_flags(b), d) if has_terms(b) else PLAIN,
     )
     return rule, b & _40_BITS
+
+
+def _unpack_terms(flags: int, d: int) -> Terms:
+    return Terms(bool(flags & _IN_LEVERAGE), d >> 160, d >> 144 & _16_BITS)
+
+
+def _flags(b: int) -> int:
+    return b >> 92 & _4_BITS
 
 
 def _high_address(word: int) -> Address:

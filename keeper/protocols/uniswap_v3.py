@@ -11,7 +11,7 @@ from typing import Final
 from eth_utils.crypto import keccak
 
 from keeper.domain.loans import PoolState
-from keeper.domain.units import Address, mul_div_up
+from keeper.domain.units import Address, mul_div_down, mul_div_up
 from keeper.protocols.methods import Method, address
 
 FEE_TIERS: Final = (100, 500, 3000, 10000)
@@ -21,6 +21,7 @@ _Q96: Final = 2**96
 _MIN_SQRT_PRICE: Final = 4295128739
 _MAX_SQRT_PRICE: Final = 1461446703485210103287273052203988822378723970342
 _OUT_OF_REACH: Final = 2**128
+_MAX_WORD: Final = 2**256 - 1
 
 SLOT0: Final = Method("slot0", (), ("uint160", "int24", "uint16", "uint16", "uint16", "uint8", "bool"))
 LIQUIDITY: Final = Method("liquidity", (), ("uint128",))
@@ -44,6 +45,24 @@ def exact_output_cost_up(pool: PoolState, amount_out: int) -> int | None:
     if net is None or net >= _OUT_OF_REACH:
         return None
     return net + mul_div_up(net, pool.fee, _MILLION - pool.fee)
+
+
+def exact_input_gain_down(pool: PoolState, amount_in: int) -> int:
+    """Collateral bought, rounded down, with exactly `amount_in` of the other token; 0 when the range cannot take it."""
+    if pool.liquidity == 0:
+        return 0
+    net = amount_in * (_MILLION - pool.fee) // _MILLION
+    if not pool.collateral_is_token0:
+        reserve, given = pool.liquidity * _Q96, net * pool.sqrt_price
+        if given > _MAX_WORD - reserve:
+            return 0
+        after = mul_div_up(reserve, pool.sqrt_price, reserve + given)
+        return pool.liquidity * (pool.sqrt_price - after) // _Q96 if after > _MIN_SQRT_PRICE else 0
+    moved = net * _Q96 // pool.liquidity
+    if moved >= _MAX_SQRT_PRICE - pool.sqrt_price:
+        return 0
+    after = pool.sqrt_price + moved
+    return mul_div_down(pool.liquidity * _Q96, moved, after) // pool.sqrt_price
 
 
 def _token0_in(pool: PoolState, out: int) -> int | None:

@@ -1,32 +1,19 @@
 """How much debt to repay, and collateral to sell for it, so that a loan's health lands on its target.
 
-Repaying x of debt value by selling r·x of collateral value moves health h of a debt D to (h·D - l·r·x) / (D - x),
-with l the sold asset's liquidation threshold; landing on t takes x = D·(t - h) / (t - l·r). What the pool charges, r,
-depends on x, so the two are found together from r = 1.
+Repaying x of debt value by selling r·x of collateral value moves the measure m of a debt D to (m·D - w·r·x) / (D - x),
+with w what the sold asset counts in it; landing on t takes x = D·(t - m) / (t - w·r). What the pool charges, r, depends
+on x, so the two are found together from r = 1.
 
 Source: contracts/deleverage.vy, mirrored rounding by rounding (`tests/size` holds the two equal).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
-
+from keeper.domain.loan_band import aim_down, measure_down, weight_bps
 from keeper.domain.loans import Loan, LoanMarket, LoanRule, PoolState
-from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NO_DEBT, WAD, mul_div_down, mul_div_up
+from keeper.domain.units import BPS, NO_DEBT, WAD, mul_div_down, mul_div_up
 from keeper.protocols.uniswap_v3 import exact_output_cost_up
-
-_ROUNDS: Final = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One sized step through the pool of `fee`; `ratio` is value sold per value repaid, in WAD and rounded up."""
-
-    fee: int
-    repay: int
-    sell: int
-    ratio: int
+from keeper.size.steps import ROUNDS, Step
 
 
 def deleverage(rule: LoanRule, loan: Loan, market: LoanMarket) -> Step | None:
@@ -41,7 +28,7 @@ def deleverage(rule: LoanRule, loan: Loan, market: LoanMarket) -> Step | None:
 def step_through(pool: PoolState, rule: LoanRule, loan: Loan, market: LoanMarket) -> Step | None:
     """The step through one pool, as far as its liquidity in range tells."""
     repay, sell, ratio = 0, 0, WAD
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         wanted = repay_at_up(ratio, rule, loan, market)
         if wanted is None:
             return None
@@ -58,13 +45,14 @@ def step_through(pool: PoolState, rule: LoanRule, loan: Loan, market: LoanMarket
 
 def repay_at_up(ratio: int, rule: LoanRule, loan: Loan, market: LoanMarket) -> int | None:
     """What to repay if each value repaid costs `ratio` (WAD) of value sold; None when that never reaches the target."""
-    target = rule.band.target_bps * WAD
-    need = loan.debt_base * (rule.band.target_bps * HEALTH_WAD_PER_BPS - loan.health) * BPS
-    weight = market.collateral_threshold_bps * ratio
-    if weight >= target:
+    measure = measure_down(loan, rule.terms.in_leverage)
+    aim = aim_down(measure, rule)
+    need = loan.debt_base * (aim - measure) * BPS
+    weight = weight_bps(rule, market) * ratio
+    if weight >= aim * BPS:
         return None
     cap = min(rule.limits.max_step, market.repayable)
-    return min(cap, mul_div_up(need, market.debt_unit, (target - weight) * market.debt_price))
+    return min(cap, mul_div_up(need, market.debt_unit, (aim * BPS - weight) * market.debt_price))
 
 
 def ratio_up(repay: int, sell: int, market: LoanMarket) -> int:
@@ -76,8 +64,8 @@ def ratio_up(repay: int, sell: int, market: LoanMarket) -> int:
 
 def health_after_down(step: Step, loan: Loan, market: LoanMarket) -> int:
     """The health factor (WAD) the step should leave, rounded down; it is exact but for the account's own flooring."""
-    paid = mul_div_down(step.repay, market.debt_price, market.debt_unit)
-    sold = mul_div_up(step.sell, market.collateral_price, market.collateral_unit)
+    paid = mul_div_down(step.amount, market.debt_price, market.debt_unit)
+    sold = mul_div_up(step.swapped, market.collateral_price, market.collateral_unit)
     left = loan.debt_base - paid
     weighted = loan.health * loan.debt_base - mul_div_up(sold, market.collateral_threshold_bps * WAD, BPS)
     return max(weighted, 0) // left if left > 0 else NO_DEBT

@@ -91,7 +91,7 @@ def test_a_loan__guarded_by_the_scripts_on_a_fork__is_brought_back_to_its_target
     seen = finding(fork, thresholds, OWNER, 0)
     assert seen.kind == Kind.BREACHED, seen.why
     deadline = fork.node.head().timestamp + 600
-    plan = (seen.repay, seen.sell, seen.fee, deadline)
+    plan = (seen.action, seen.amount, seen.swapped, seen.fee, deadline)
     fork.send(fork.roles.stranger, thresholds, REBALANCE.signature, OWNER, 0, plan)
     after = fork.account_data(OWNER)
     assert abs(after.health - 1.7 * WAD) <= 0.005 * 1.7 * WAD

@@ -19,11 +19,13 @@ from tests.contracts.loan_stage import (
     NOW,
     OWNER,
     PLAN,
+    RELEVERAGE,
     RULE,
     STRANGER,
     TRADER,
     WAD,
     Stage,
+    Terms,
     compiled_vyper,
     vyper_output,
 )
@@ -45,7 +47,7 @@ def test_threat_model__every_sentence__has_an_attack_here() -> None:
     tried = {
         name.split("__")[0].removeprefix("test_").upper() for name in globals() if re.match(r"test_t\d", name)
     }
-    assert len(threats) == 10
+    assert len(threats) == 12
     assert threats == tried
 
 
@@ -268,7 +270,7 @@ def doors(stage: Stage) -> dict[str, str]:
     rule = replace(stage.rule, collateral=stage.tokens["HOOK"], floor_bps=14_500)
     order = b"\1" * 192
     return {
-        "rebalance": calldata(f"rebalance(address,uint256,{PLAN})", OWNER, 0, (10**10, NEVER, 500, NEVER)),
+        "rebalance": calldata(f"rebalance(address,uint256,{PLAN})", OWNER, 0, (0, 10**10, NEVER, 500, NEVER)),
         "set_rule": calldata(f"set_rule(uint256,{RULE})", 0, rule.fields()),
         "clear_rule": calldata("clear_rule(uint256)", 0),
         "callback": calldata("uniswapV3SwapCallback(int256,int256,bytes)", 10**18, -(10**10), order),
@@ -309,7 +311,7 @@ def test_t7__hook_of_a_token_with_a_rule_of_its_own__cannot_reach_another_owners
     stage.set_rule(replace(stage.rule, collateral=stage.tokens["HOOK"], floor_bps=14_500), owner=STRANGER)
     held = stage.balance(stage.a_token("WETH"), OWNER)
     victim = stage.check()
-    plan = (victim.repay, NEVER, 500, NEVER)
+    plan = (0, victim.repay, NEVER, 500, NEVER)
     armed(stage, stage.thresholds, calldata(f"rebalance(address,uint256,{PLAN})", OWNER, 0, plan), 0)
     stage.act(stage.check(owner=STRANGER), owner=STRANGER)
     assert hook_outcome(stage) == (True, False)
@@ -419,3 +421,132 @@ def test_t10__the_deployer__can_do_no_more_than_a_stranger(stage: Stage) -> None
     in_breach(stage, keeper=KEEPER)
     assert stage.refusal_to(ADMIN, stage.thresholds, "clear_rule(uint256)", 0) == "rule: none is set"
     assert stage.refusal(stage.check().repay, sender=ADMIN) == "rule: another keeper is named"
+
+
+# T11
+
+
+def in_plenty(stage: Stage, health: float = 2.2, step: int = 10**12, **changes: Any) -> None:
+    stage.open(100 * ETH, 100_000 * USD)
+    stage.delegate()
+    stage.set_rule(replace(stage.rule, **changes), terms=Terms(borrow_step=step))
+    stage.set_health(health)
+
+
+def borrowing(stage: Stage, amount: int, **changes: Any) -> str:
+    return stage.refusal(amount, action=RELEVERAGE, max_sell=0, **changes)
+
+
+def test_t11__owner_delegated_credit_but_wrote_no_step__nothing_is_borrowed(any_stage: Stage) -> None:
+    stage = any_stage
+    in_plenty(stage)
+    found = stage.check()
+    stage.set_rule()
+    assert borrowing(stage, found.repay) == "rule: nothing is borrowed for it"
+    stage.set_rule(replace(stage.rule, ceiling_bps=0))
+    assert borrowing(stage, found.repay) == "rule: nothing is borrowed for it"
+
+
+def test_t11__keeper_borrows_too_much_too_early_or_again__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    in_plenty(stage, step=50_000 * USD, cooldown=0)
+    assert borrowing(stage, 50_000 * USD + 1) == "plan: borrows more than the rule's borrow_step"
+    for little in (USD, 48_000 * USD, 49_999 * USD):
+        assert borrowing(stage, little) == "health: short of the target with step to spare"
+    stage.set_rule(replace(stage.rule, cooldown=0), terms=Terms(borrow_step=10**12))
+    assert borrowing(stage, stage.check().repay * 102 // 100) == "health: past the target"
+    stage.act()
+    # Neither once more, nor back for the fees of a round trip.
+    assert borrowing(stage, 10 * USD) == "health: at or below the ceiling"
+    assert stage.refusal(10 * USD) == "health: at or above the floor"
+
+
+def test_t11__keeper_pushes_the_pool_instead_of_the_oracle__triggers_nothing(any_stage: Stage) -> None:
+    stage = any_stage
+    in_plenty(stage, 1.9)
+    stage.push_pool(stage.price() * 2)
+    assert borrowing(stage, 30_000 * USD) == "health: at or below the ceiling"
+
+
+def test_t11__keeper_moves_the_pool_before_borrowing__cannot_take_more_than_the_slippage(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    in_plenty(stage, slippage_bps=100)
+    fair, lost, refused = stage.price(), [], []
+    for bps in range(10_040, 10_110, 6):
+        with stage.undone():
+            stage.push_pool(fair * bps // 10_000)
+            before, found = stage.account(), stage.check()
+            try:
+                stage.rebalance(found.repay, 0, action=RELEVERAGE)
+            except NodeRefused as refusal:
+                refused.append(reason_in(refusal.data))
+                continue
+            after = stage.account()
+            lost.append(1 - (after[0] - before[0]) / (after[1] - before[1]))
+    assert set(refused) == {"loan: the value lost is above the rule's slippage"}
+    assert 0.009 < max(lost) < 0.01 + 1e-6
+
+
+# T12
+
+
+def test_t12__strangers_rule_borrows__never_on_the_credit_of_another(any_stage: Stage) -> None:
+    stage = any_stage
+    in_plenty(stage)
+    victim = stage.balance(stage.debt_token("USDC"), OWNER)
+    stage.open(100 * ETH, 50_000 * USD, owner=STRANGER)
+    stage.set_rule(owner=STRANGER, terms=Terms(borrow_step=10**12))
+    found = stage.check(owner=STRANGER)
+    assert found.why == "delegation: the owner has delegated no credit in the debt asset"
+    borrowing(stage, 60_000 * USD, owner=STRANGER)
+    stage.delegate(owner=STRANGER)
+    found = stage.check(owner=STRANGER)
+    stage.act(found, owner=STRANGER)
+    assert stage.balance(stage.debt_token("USDC"), OWNER) - victim < USD
+    assert stage.balance(stage.debt_token("USDC"), STRANGER) > 50_000 * USD + found.repay - USD
+
+
+def test_t12__what_was_borrowed_and_bought__is_all_the_owners_and_nothing_is_left(any_stage: Stage) -> None:
+    stage = any_stage
+    in_plenty(stage)
+    stage.mint("USDC", stage.thresholds, 7 * USD)
+    stage.mint("WETH", STRANGER, 3)
+    stage.send(STRANGER, stage.tokens["WETH"], "transfer(address,uint256)", stage.thresholds, 3)
+    before, held = stage.account(), stage.balance(stage.a_token("WETH"), OWNER)
+    found = stage.check()
+    stage.act(found)
+    after = stage.account()
+    assert abs((after[1] - before[1]) / (found.repay * 100) - 1) < 1e-6
+    assert stage.balance(stage.a_token("WETH"), OWNER) - held >= found.sell * 9_999 // 10_000
+    kept = [stage.balance(stage.tokens[s], stage.thresholds) for s in ("USDC", "WETH")]
+    assert kept == [7 * USD, 3]
+    assert stage.balance(stage.a_token("WETH"), stage.thresholds) == 0
+
+
+@pytest.mark.parametrize("door", ["rebalance", "set_rule", "clear_rule", "callback", "check"])
+@pytest.mark.parametrize("sold", ["HOOK", "USDC"])
+def test_t12__a_token_calls_back_while_it_is_bought_or_borrowed__finds_the_door_locked(
+    stage: Stage, door: str, sold: str
+) -> None:
+    bought = "USDC" if sold == "HOOK" else "HOOK"
+    whole = {"HOOK": 100 * ETH, "USDC": 250_000 * USD}[sold]
+    owed = {"HOOK": 40 * ETH, "USDC": 100_000 * USD}[bought]
+    stage.open(whole, owed, sold=sold, bought=bought)
+    stage.delegate(bought)
+    rule = replace(stage.rule, collateral=stage.tokens[sold], debt=stage.tokens[bought])
+    stage.set_rule(replace(rule, target_bps=13_000, ceiling_bps=15_000), terms=Terms(borrow_step=2**90))
+    armed(stage, stage.thresholds, doors(stage)[door], 0)
+    stage.act()
+    assert hook_outcome(stage) == (True, False)
+    assert 1.3 <= stage.health() / WAD <= 1.3 * 1.005
+
+
+def test_t12__anybody_calls_back_with_an_order_to_borrow__is_refused(stage: Stage) -> None:
+    in_plenty(stage)
+    weth, usdc, nobody = stage.tokens["WETH"], stage.tokens["USDC"], "0x" + "00" * 20
+    order = bytes.fromhex(calldata(f"order({ORDER})", (OWNER, weth, nobody, usdc, 10**10, 0))[10:])
+    directly = "uniswapV3SwapCallback(int256,int256,bytes)"
+    refused = "pool: this caller is not the pool in flight"
+    assert stage.refusal_to(STRANGER, stage.thresholds, directly, 10**10, -(10**18), order) == refused

@@ -54,7 +54,7 @@ def prepare(world: World, set_rule: SetRule) -> Prepare:
         set_rule(owner, **rule)
         key = RuleKey(world.thresholds, owner, 0)
         (finding,) = Loans(world.node, world.thresholds, [owner]).findings([key], world.node.head())
-        return rebalance_call(key, finding.repay if repay is None else repay, max_sell, 500, deadline)
+        return rebalance_call(key, finding.amount if repay is None else repay, max_sell, 500, deadline)
 
     return make
 
@@ -108,7 +108,7 @@ def test_rehearse__measured__tells_the_sale_and_the_health_that_come_true(
     call = prepare()
     _, returned = rehearse(world.node, call, world.roles.keeper, world.node.head().hash)
     log = next(log for log in act(world, call).logs if log["address"] == world.thresholds.lower())
-    _, sold, _, after = (int(log["data"][2:][at : at + 64], 16) for at in range(0, 256, 64))
+    _, _, sold, _, after = (int(log["data"][2:][at : at + 64], 16) for at in range(0, 320, 64))
     told_sold, told_health = REBALANCE.read(returned)
     assert told_sold == sold
     assert abs(told_health - after) * 10**6 < after, "a block's interest lies between"
@@ -149,9 +149,9 @@ def test_rehearse__a_node_that_lends_no_code__is_asked_for_an_estimate(
 
 
 REFUSALS: list[tuple[dict[str, Any], str]] = [
-    ({"repay": 0}, "plan: nothing to repay"),
+    ({"repay": 0}, "plan: nothing to repay or borrow"),
     ({"repay": 10**9}, "health: short of the target with step to spare"),
-    ({"max_sell": 1}, "plan: the sale would exceed max_sell"),
+    ({"max_sell": 1}, "plan: the sale would exceed its limit"),
     ({"deadline": 1}, "plan: past its deadline"),
     ({"floor_bps": 11_000, "repay": 10**9}, "health: at or above the floor"),
 ]

@@ -35,13 +35,15 @@ WETH_PRICE: Final = 2_500 * BASE
 NOW: Final = 1_700_000_000
 
 RULE: Final = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
-PLAN: Final = "(uint256,uint256,uint24,uint256)"
+TERMS: Final = "(bool,uint256,uint256)"
+PLAN: Final = "(uint8,uint256,uint256,uint24,uint256)"
 ROUTE: Final = "(address,address,uint24,address,uint256,uint256,uint256,uint160)"
 DECIMALS: Final = {"WETH": 18, "USDC": 6, "WBTC": 8, "MUTE": 6, "HOOK": 18}
 PRICES: Final = {"WETH": WETH_PRICE, "USDC": BASE, "WBTC": 50_000 * BASE, "MUTE": BASE, "HOOK": 2_500 * BASE}
 NEVER: Final = 2**255
 DEPTH: Final = 50_000_000
 WITHIN, BREACHED, BARRED, BLIND = range(4)
+DELEVERAGE, RELEVERAGE = range(2)
 
 
 @lru_cache
@@ -88,10 +90,24 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What may be added to a rule, in the contract's order."""
+
+    in_leverage: bool = False
+    borrow_step: int = 0
+    speed_bps: int = 0
+
+    def fields(self) -> tuple[Any, ...]:
+        """In the order of the struct."""
+        return tuple(getattr(self, name) for name in self.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
 class Finding:
-    """What `check` answers."""
+    """What `check` answers; `repay` is what to borrow and `sell` what to buy when the action is to releverage."""
 
     verdict: int
+    action: int
     health: int
     repay: int
     sell: int
@@ -164,7 +180,7 @@ class Stage:
 
     def check(self, id_: int = 0, owner: Address = OWNER) -> Finding:
         """The contract's own verdict."""
-        returns = "((uint8,uint256,uint256,uint256,uint24,string))"
+        returns = "((uint8,uint8,uint256,uint256,uint256,uint24,string))"
         (found,) = call(self.node, self.thresholds, "check(address,uint256)", returns, owner, id_)
         return Finding(*found)
 
@@ -178,10 +194,22 @@ class Stage:
         """A transaction that must succeed."""
         return send(self.node, sender, to, signature, *arguments, value=value)
 
-    def set_rule(self, rule: Rule | None = None, id_: int = 0, owner: Address = OWNER) -> None:
-        """Write a rule."""
+    def set_rule(
+        self, rule: Rule | None = None, id_: int = 0, owner: Address = OWNER, terms: Terms | None = None
+    ) -> None:
+        """Write a rule, with terms if there are any."""
         written = (rule or self.rule).fields()
-        self.send(owner, self.thresholds, f"set_rule(uint256,{RULE})", id_, written)
+        if terms is None:
+            self.send(owner, self.thresholds, f"set_rule(uint256,{RULE})", id_, written)
+        else:
+            signature = f"set_rule(uint256,{RULE},{TERMS})"
+            self.send(owner, self.thresholds, signature, id_, written, terms.fields())
+
+    def delegate(self, symbol: str = "USDC", amount: int = NEVER, owner: Address = OWNER) -> None:
+        """Let the contract borrow in the owner's name."""
+        self.send(
+            owner, self.debt_token(symbol), "approveDelegation(address,uint256)", self.thresholds, amount
+        )
 
     def open(
         self, collateral: int, debt: int, owner: Address = OWNER, sold: str = "WETH", bought: str = "USDC"
@@ -214,17 +242,18 @@ class Stage:
         id_: int = 0,
         owner: Address = OWNER,
         sender: Address = KEEPER,
+        action: int = DELEVERAGE,
     ) -> Mined:
         """Act on a rule."""
-        plan = (repay, max_sell, fee, deadline)
+        plan = (action, repay, max_sell, fee, deadline)
         return self.send(sender, self.thresholds, f"rebalance(address,uint256,{PLAN})", owner, id_, plan)
 
     def act(self, found: Finding | None = None, **changes: Any) -> Mined:
         """Act on a rule as `check` sizes it."""
         found = found or self.check()
-        return self.rebalance(
-            **{"repay": found.repay, "max_sell": found.sell + 10, "fee": found.fee, **changes}
-        )
+        limit = found.sell + 10 if found.action == DELEVERAGE else found.sell * 9_999 // 10_000
+        sized = {"repay": found.repay, "max_sell": limit, "fee": found.fee, "action": found.action}
+        return self.rebalance(**{**sized, **changes})
 
     def refusal(self, repay: int, **changes: Any) -> str:
         """The reason for which acting is refused; an error when it is not."""

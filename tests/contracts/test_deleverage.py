@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isqrt
 from typing import Any
@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.artifacts import compiled
 from keeper.devnet.transactions import call
-from keeper.domain.loans import Band, Limits, LoanMarket, LoanRule, PoolState
+from keeper.domain.loan_band import above_down, aim_down, measure_down
+from keeper.domain.loans import Band, Limits, LoanMarket, LoanRule, PoolState, Terms
 from keeper.domain.loans import Loan as KeepersLoan
 from keeper.domain.units import NOBODY
+from keeper.size import releverage
 from keeper.size.deleverage import step_through
 from tests.contracts.loan_stage import compiled_source, create
 
@@ -29,6 +31,8 @@ HARNESS = """
 # pragma version ==0.4.3
 # pragma evm-version cancun
 from contracts import deleverage
+from contracts import loan_steps
+from contracts import releverage
 from contracts import uniswap_v3
 from contracts import wide
 
@@ -49,16 +53,28 @@ def sell_for(venue: uniswap_v3.Venue, bought: uint256) -> uint256:
 
 @external
 @pure
-def size(loan: deleverage.Loan, venue: uniswap_v3.Venue) -> (deleverage.Step, bool, bool):
-    step: deleverage.Step = deleverage._size(loan, venue)
-    if step.repay == 0:
+def size(loan: loan_steps.Loan, venue: uniswap_v3.Venue) -> (loan_steps.Step, bool, bool):
+    step: loan_steps.Step = deleverage._size(loan, venue)
+    if step.amount == 0:
         return step, False, False
-    return step, deleverage._is_insolvent(loan, step), deleverage._lands_below_one(loan, step)
+    insolvent: bool = deleverage._is_insolvent(loan.measure, loan.weight_bps, step)
+    return step, insolvent, deleverage._lands_below_one(loan.debt, loan.measure, loan.weight_bps, step)
+
+@external
+@pure
+def buy_with(venue: uniswap_v3.Venue, sold: uint256) -> uint256:
+    return uniswap_v3._buy_with(venue, sold)
+
+@external
+@pure
+def size_up(loan: loan_steps.Loan, venue: uniswap_v3.Venue) -> loan_steps.Step:
+    return releverage._size(loan, venue)
 """
 
 
 VENUE = "(uint24,bool,uint256,uint256)"
 LOAN = "(uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256,uint256)"
+STEP = "(uint256,uint256,uint256,uint256,uint256)"
 
 
 class Sums:
@@ -81,6 +97,13 @@ class Sums:
     def size(self, loan: tuple[int, ...], venue: tuple[Any, ...]) -> tuple[Any, ...]:
         returns = "((uint256,uint256,uint256,uint256,uint256),bool,bool)"
         return self._ask(f"size({LOAN},{VENUE})", returns, loan, venue)
+
+    def buy_with(self, venue: tuple[Any, ...], sold: int) -> int:
+        return int(self._ask(f"buy_with({VENUE},uint256)", "(uint256)", venue, sold)[0])
+
+    def size_up(self, loan: tuple[int, ...], venue: tuple[Any, ...]) -> tuple[int, ...]:
+        step: tuple[int, ...] = self._ask(f"size_up({LOAN},{VENUE})", f"({STEP})", loan, venue)[0]
+        return step
 
     def _ask(self, signature: str, returns: str, *arguments: Any) -> tuple[Any, ...]:
         return call(self._node, self._at, signature, returns, *arguments)
@@ -116,7 +139,7 @@ class Market:
         return (
             self.debt,
             self.health,
-            self.target_bps,
+            self.target_bps * 10**14,
             self.threshold_bps,
             *sold,
             self.debt_price,
@@ -260,7 +283,84 @@ def test_size__any_market__is_the_keepers_to_the_last_digit(sums: Sums, market: 
     units = (10**market.sold_decimals, 10**market.debt_decimals)
     seen = LoanMarket(market.sold_price, market.debt_price, *units, market.threshold_bps, market.cap, (pool,))
     step = step_through(pool, rule, loan, seen)
-    assert (repay, sell, ratio) == ((step.repay, step.sell, step.ratio) if step else (0, 0, 0))
+    assert (repay, sell, ratio) == ((step.amount, step.swapped, step.ratio) if step else (0, 0, 0))
+
+
+def turned(market: Market) -> Market:
+    """The same market, the debt asset being sold; its loan far above the target."""
+    return replace(
+        market, sells_token0=not market.sells_token0, health=market.health + market.target_bps * 2 * 10**14
+    )
+
+
+def exact_gain(market: Market, sold: int) -> Fraction:
+    """What selling so much of the debt asset buys on the curve, no rounding."""
+    root = Fraction(market.sqrt_price, Q96)
+    net = Fraction(sold * (10**6 - market.fee), 10**6)
+    if market.sells_token0:
+        return market.liquidity * (root - 1 / (1 / root + net / market.liquidity))
+    return market.liquidity * (1 / root - 1 / (root + net / market.liquidity))
+
+
+@settings(max_examples=150, deadline=None)
+@given(markets(), st.integers(1, 2**90))
+def test_gain__any_pool__is_the_curve_rounded_against_the_buyer(
+    sums: Sums, market: Market, sold: int
+) -> None:
+    root = Fraction(market.sqrt_price, Q96)
+    depth = market.liquidity / root if market.sells_token0 else market.liquidity * root
+    sold %= max(int(depth), 1)
+    assume(sold > 0)
+    quoted, exact = sums.buy_with(market.venue(), sold), exact_gain(market, sold)
+    # A price of 2**-96, two units of what is sold, and two roundings.
+    step = Fraction(2 * market.liquidity, Q96) * (1 if market.sells_token0 else 4 / root**2)
+    units = 2 * (root**2 if market.sells_token0 else 1 / root**2)
+    assert quoted <= exact <= quoted + step + units + 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(markets(0.1))
+def test_size_up__uncapped_and_affordable__lands_on_its_aim(sums: Sums, market: Market) -> None:
+    market = turned(market)
+    borrow, bought, _, _, ratio = sums.size_up(market.loan(), market.venue())
+    assume(borrow not in {0, market.cap} and ratio * 10_000 >= WAD * 9_500)
+    assume(market.target_bps > market.threshold_bps + 300 and bought > 10**6 and borrow > 10**6)
+    paid = Fraction(borrow * market.debt_price, 10**market.debt_decimals)
+    held = Fraction(bought * market.sold_price, 10**market.sold_decimals)
+    weight = Fraction(market.debt * market.health, WAD) + held * market.threshold_bps / 10_000
+    landed = weight / (market.debt + paid)
+    assert abs(landed * 10_000 / market.target_bps - 1) < Fraction(1, 5_000)
+
+
+@settings(max_examples=200, deadline=None)
+@given(markets(), st.booleans(), st.integers(0, 10_000))
+def test_size_up__any_market__is_the_keepers_to_the_last_digit(
+    sums: Sums, market: Market, in_leverage: bool, speed: int
+) -> None:
+    market = turned(market)
+    band = (
+        Band(25_000, 20_000, 15_000)
+        if in_leverage
+        else Band(10_001, market.target_bps, market.target_bps + 400)
+    )
+    terms = Terms(in_leverage, market.cap, speed)
+    rule = LoanRule(NOBODY, NOBODY, band, Limits(100, 0, 1, 2**39, NOBODY), terms)
+    health = max(market.health, (market.target_bps + 500) * 10**14)
+    loan = KeepersLoan(market.debt * 4, market.debt, market.threshold_bps, health)
+    units = (10**market.sold_decimals, 10**market.debt_decimals)
+    # The keeper names a pool by its collateral, the contract by what is sold.
+    pool = PoolState(market.fee, market.sqrt_price, market.liquidity, not market.sells_token0)
+    seen = LoanMarket(market.sold_price, market.debt_price, *units, market.threshold_bps, market.cap, (pool,))
+    measure = measure_down(loan, in_leverage)
+    aim = above_down(aim_down(measure, rule))
+    assume(measure > aim)
+    sizing = replace(market, health=measure, threshold_bps=10_000 if in_leverage else market.threshold_bps)
+    told = (sizing.debt, measure, aim, *sizing.loan()[3:])
+    borrow, bought, _, _, ratio = sums.size_up(told, market.venue())
+    step = releverage.step_through(pool, rule, loan, seen)
+    assert (borrow, bought, ratio if borrow else 0) == (
+        (step.amount, step.swapped, step.ratio) if step else (0, 0, 0)
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -292,4 +392,8 @@ def test_size__numbers_as_wild_as_they_fit__never_reverts(
 ) -> None:
     health = int(target_bps * 10**14 * share) if share < 1 else target_bps * 10**14 - 1
     units = (10 ** decimals[0], 10 ** decimals[1])
-    sums.size((debt, health, target_bps, threshold_bps, prices[0], units[0], prices[1], units[1], cap), venue)
+    rest = (target_bps * 10**14, threshold_bps, prices[0], units[0], prices[1], units[1], cap)
+    sums.size((debt, health, *rest), venue)
+    # No account is worth more than 2**128, so no measure of its debt more than that over the debt.
+    above = max(2**188 // debt - rest[0], 1)
+    sums.size_up((debt, rest[0] + 1 + int((above - 1) * share), *rest), venue)

@@ -27,7 +27,7 @@ from contracts import loan_rules
 initializes: loan_rules
 exports: (
     loan_rules.set_rule, loan_rules.clear_rule, loan_rules.rule_count, loan_rules.rule_of,
-    loan_rules.last_acted, loan_rules.words_of,
+    loan_rules.last_acted, loan_rules.words_of, loan_rules.terms_of, loan_rules.terms_words_of,
 )
 
 @deploy

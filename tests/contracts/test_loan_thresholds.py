@@ -17,6 +17,7 @@ from tests.contracts.loan_stage import (
     BASE,
     BLIND,
     BREACHED,
+    DELEVERAGE,
     KEEPER,
     LENDER,
     NEVER,
@@ -90,7 +91,8 @@ def test_rebalance__lands__reports_what_it_did(any_stage: Stage) -> None:
     owed = any_stage.balance(any_stage.debt_token("USDC"), OWNER)
     mined = any_stage.act(found)
     (log,) = [log for log in mined.logs if log["address"].lower() == any_stage.thresholds.lower()]
-    repaid, sold, before, after = decoded("(uint256,uint256,uint256,uint256)", log["data"])
+    action, repaid, sold, before, after = decoded("(uint8,uint256,uint256,uint256,uint256)", log["data"])
+    assert action == DELEVERAGE
     assert [int(topic, 16) for topic in log["topics"][1:]] == [int(OWNER, 16), 0, int(KEEPER, 16)]
     assert (repaid, after) == (found.repay, any_stage.health())
     assert abs(before / found.health - 1) < 1e-6
@@ -332,7 +334,7 @@ def test_rebalance__wrong_size__is_refused(any_stage: Stage, factor: float, reas
 
 
 @pytest.mark.parametrize(
-    ("repay", "reason"), [(0, "nothing to repay"), (10**12 + 1, "more than the rule's max_step")]
+    ("repay", "reason"), [(0, "nothing to repay or borrow"), (10**12 + 1, "more than the rule's max_step")]
 )
 def test_rebalance__size_out_of_bounds__is_refused(any_stage: Stage, repay: int, reason: str) -> None:
     a_loan(any_stage)
@@ -347,7 +349,7 @@ def test_rebalance__more_than_is_owed__is_refused(any_stage: Stage) -> None:
 def test_rebalance__sale_exceeds_the_plans_bound__is_refused(any_stage: Stage) -> None:
     a_loan(any_stage)
     found = any_stage.check()
-    assert any_stage.refusal(found.repay, max_sell=found.sell - 1) == "plan: the sale would exceed max_sell"
+    assert any_stage.refusal(found.repay, max_sell=found.sell - 1) == "plan: the sale would exceed its limit"
 
 
 def test_rebalance__no_such_pool__is_refused(any_stage: Stage) -> None:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.domain.loans import Band, Limits, Loan, LoanRule, RuleKey, Sight
+from keeper.domain.loans import Band, Limits, Loan, LoanRule, RuleKey, Sight, Terms
 from keeper.domain.units import HEALTH_WAD_PER_BPS, NO_DEBT, NOBODY, WAD, Address
 from keeper.domain.verdicts import Kind
 from keeper.judge.freshness import blind_when_stale
-from keeper.judge.loan_health import REASONS, judge
+from keeper.judge.loan_health import BETWEEN, HEALTHY, REASONS, judge
 
 KEY = RuleKey(NOBODY, NOBODY, 0)
 WETH, USDC = Address("0x" + "11" * 20), Address("0x" + "22" * 20)
@@ -39,6 +39,39 @@ def test_judge__a_loan_below_its_floor__is_breached() -> None:
 
 def test_judge__a_loan_on_its_floor__is_within() -> None:
     assert judge(a_sight(health=14_000 * HEALTH_WAD_PER_BPS), NOW).kind is Kind.WITHIN
+
+
+@given(st.integers(0, 2**200), st.integers(10_001, 30_000), st.integers(30_001, 2**24 - 1))
+def test_judge__a_rule_that_borrows__is_breached_exactly_outside_its_band(
+    health: int, floor_bps: int, ceiling_bps: int
+) -> None:
+    sight = a_sight(health=health, floor_bps=floor_bps)
+    assert sight.rule is not None
+    borrowing = replace(
+        sight.rule, band=replace(sight.rule.band, ceiling_bps=ceiling_bps), terms=Terms(borrow_step=1)
+    )
+    verdict = judge(replace(sight, rule=borrowing), NOW)
+    if floor_bps * WAD <= health * 10_000 <= ceiling_bps * WAD:
+        assert verdict.why == "health: between the floor and the ceiling"
+    else:
+        assert verdict.kind is Kind.BREACHED
+        assert ("below" in verdict.why) == (health * 10_000 < floor_bps * WAD)
+
+
+def test_judge__a_rule_in_leverage__is_judged_by_what_is_held_per_debt_whatever_the_threshold() -> None:
+    sight = a_sight(debt=10**12)
+    assert sight.rule is not None
+    band, terms = Band(25_000, 20_000, 16_000), Terms(in_leverage=True, borrow_step=1)
+    rule = replace(sight.rule, band=band, terms=terms)
+    for collateral, why in (
+        (1_660_000_000_000, "health: below the floor"),
+        (1_670_000_000_000, "health: between the floor and the ceiling"),
+        (2_660_000_000_000, "health: between the floor and the ceiling"),
+        (2_670_000_000_000, "health: above the ceiling"),
+    ):
+        for threshold in (5_000, 9_000):
+            loan = Loan(collateral, 10**12, threshold, collateral * threshold * WAD // 10**16)
+            assert judge(replace(sight, rule=rule, loan=loan), NOW).why == why
 
 
 def test_judge__an_account_without_debt__is_within_whatever_its_health() -> None:
@@ -127,7 +160,7 @@ def test_reasons__every_one__is_a_verdict_of_the_contracts_in_its_own_words() ->
     source = (Path(__file__).resolve().parents[2] / "contracts" / "LoanCheck.vy").read_text("utf-8")
     for kind, why in REASONS:
         assert f'"{why}"' in source
-        if kind is not Kind.BREACHED:
+        if kind is not Kind.BREACHED and why not in (REASONS[HEALTHY][1], REASONS[BETWEEN][1]):
             assert re.search(rf'self\._finding\(_{kind.name}, [a-z0-9.]+, "{re.escape(why)}"\)', source), why
 
 

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from keeper.devnet.world import World
-from keeper.domain.loans import Band, Limits, LoanRule, RuleKey
+from keeper.domain.loans import PLAIN, Band, Limits, LoanRule, RuleKey, Terms
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols.loan_thresholds import (
     CHECK,
     SET_RULE,
+    SET_RULE_AND_TERMS,
+    TERMS_WORDS_OF,
     WORDS_OF,
+    Action,
     Finding,
+    has_terms,
     read_finding,
     rebalance_call,
     rule_fields,
+    terms_fields,
     unpack_rule,
 )
 from keeper.protocols.methods import address
 
 RULE = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
+
+TERMS = "(bool,uint256,uint256)"
 
 addresses = st.integers(1, 2**160 - 1).map(lambda number: address(f"0x{number:040x}"))
 bits_24 = st.integers(0, 2**24 - 1)
@@ -35,7 +43,7 @@ any_rule = st.builds(
     band=st.builds(Band, bits_24, bits_24, bits_24),
     limits=st.builds(
         Limits,
-        slippage_bps=st.integers(0, 2**16 - 1),
+        slippage_bps=st.integers(0, 2**12 - 1),
         cooldown=bits_24,
         max_step=st.integers(0, 2**96 - 1),
         expiry=bits_40,
@@ -68,7 +76,15 @@ def words(rule: LoanRule, last_acted: int) -> tuple[int, int, int]:
                 (limits.cooldown, 24),
             ]
         ),
-        packed([(int(rule.debt, 16), 160), (limits.slippage_bps, 16), (limits.expiry, 40), (last_acted, 40)]),
+        packed(
+            [
+                (int(rule.debt, 16), 160),
+                (rule.terms.in_leverage, 4),
+                (limits.slippage_bps, 12),
+                (limits.expiry, 40),
+                (last_acted, 40),
+            ]
+        ),
         packed([(int(limits.keeper, 16), 160), (limits.max_step, 96)]),
     )
 
@@ -80,6 +96,7 @@ def test_unpack_rule__any_rule_that_fits__comes_back_as_it_was(rule: LoanRule, l
 
 @given(st.integers(1, 2**256 - 1), st.integers(0, 2**256 - 1), st.integers(0, 2**256 - 1))
 def test_unpack_rule__any_three_words__hold_no_bit_that_is_not_in_the_rule(a: int, b: int, c: int) -> None:
+    b &= ~(0b1110 << 92)  # the flags of words that are not these three
     rule, last_acted = unpack_rule(a, b, c)
     assert rule is not None
     assert words(rule, last_acted) == (a, b, c)
@@ -134,16 +151,45 @@ def test_the_contract__any_rule_it_takes__is_packed_and_told_as_it_is_read_here(
     alike()
 
 
+def test_the_contract__any_terms_it_takes__are_packed_and_told_as_they_are_read_here(world: World) -> None:
+    owner, node = world.roles.owner, world.node
+    leveraged = replace(HIGHEST, band=Band(25_000, 20_000, 16_000))
+
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.booleans(), st.integers(0, 2**96 - 1), st.integers(0, 10_000))
+    @example(True, 2**96 - 1, 10_000)
+    @example(True, 0, 0)
+    @example(False, 0, 0)
+    def alike(in_leverage: bool, borrow_step: int, speed_bps: int) -> None:
+        terms = Terms(in_leverage, borrow_step, speed_bps)
+        rule = replace(leveraged if in_leverage else HIGHEST, terms=terms)
+        written = (rule_fields(rule), terms_fields(terms))
+        world.send(owner, world.thresholds, SET_RULE_AND_TERMS.signature, 0, *written)
+        head = node.head().hash
+        stored = WORDS_OF.read(node.call(world.thresholds, WORDS_OF.call(owner, 0), head))
+        more = TERMS_WORDS_OF.read(node.call(world.thresholds, TERMS_WORDS_OF.call(owner, 0), head))
+        assert has_terms(stored[1]) == (terms != PLAIN)
+        assert unpack_rule(*stored, more[0]) == (rule, 0)
+        (told,) = world.call(world.thresholds, "terms_of(address,uint256)", f"({TERMS})", owner, 0)
+        assert tuple(told) == terms_fields(terms)
+
+    alike()
+    # What an earlier rule left in the words of its terms is never read again.
+    world.send(owner, world.thresholds, SET_RULE.signature, 0, rule_fields(HIGHEST))
+    (told,) = world.call(world.thresholds, "terms_of(address,uint256)", f"({TERMS})", owner, 0)
+    assert tuple(told) == terms_fields(PLAIN)
+
+
 def test_rebalance_call__a_plan__goes_to_the_rules_own_contract_in_the_abis_order() -> None:
     key = RuleKey(Address("0x" + "11" * 20), Address("0x" + "22" * 20), 3)
-    call = rebalance_call(key, repay=10, max_sell=11, fee=500, deadline=13)
+    call = rebalance_call(key, amount=10, limit=11, fee=500, deadline=13)
     assert call.to == key.thresholds
     sent = [call.data[at : at + 32] for at in range(4, len(call.data), 32)]
-    assert [int.from_bytes(word, "big") for word in sent] == [int("22" * 20, 16), 3, 10, 11, 500, 13]
+    assert [int.from_bytes(word, "big") for word in sent] == [int("22" * 20, 16), 3, 0, 10, 11, 500, 13]
 
 
 def test_read_finding__an_owner_without_rules__is_barred_in_the_contracts_own_words(world: World) -> None:
     returned = world.node.call(world.thresholds, CHECK.call(world.roles.stranger, 0), world.node.head().hash)
     finding = read_finding(returned)
-    assert finding == Finding(finding.kind, 0, 0, 0, 0, "rule: none is set")
+    assert finding == Finding(finding.kind, Action.DELEVERAGE, 0, 0, 0, 0, "rule: none is set")
     assert finding.kind.name == "BARRED"

@@ -60,7 +60,7 @@ def test_method__calldata__is_the_selector_and_a_word_an_argument() -> None:
 
 def test_method__its_signature__spells_structs_out() -> None:
     assert loan_thresholds.REBALANCE.signature == (
-        "rebalance(address,uint256,(uint256,uint256,uint24,uint256))"
+        "rebalance(address,uint256,(uint8,uint256,uint256,uint24,uint256))"
     )
 
 
@@ -101,14 +101,14 @@ def test_read__text_that_is_not_utf_8__is_blind() -> None:
 
 
 def a_finding(kind: int, why: bytes) -> bytes:
-    return encode(["(uint8,uint256,uint256,uint256,uint24,bytes)"], [(kind, 1, 2, 3, 500, why)])
+    return encode(["(uint8,uint8,uint256,uint256,uint256,uint24,bytes)"], [(kind, 1, 1, 2, 3, 500, why)])
 
 
 def test_read_finding__what_check_returned__comes_field_by_field() -> None:
     finding = loan_thresholds.read_finding(a_finding(1, b"health: below the floor"))
-    assert (finding.kind.name, finding.health, finding.repay, finding.sell, finding.fee, finding.why) == (
-        ("BREACHED", 1, 2, 3, 500, "health: below the floor")
-    )
+    assert (finding.kind.name, finding.action.name) == ("BREACHED", "RELEVERAGE")
+    assert (finding.health, finding.amount, finding.swapped, finding.fee) == (1, 2, 3, 500)
+    assert finding.why == "health: below the floor"
 
 
 def test_address__any_spelling__is_checksummed() -> None:

@@ -67,7 +67,7 @@ def test_deleverage__any_loan_below_its_target__lands_on_it(
 def test_deleverage__a_small_max_step__is_not_exceeded() -> None:
     step = deleverage(a_rule(max_step=1_000_000), a_loan(13 * WAD // 10), a_market())
     assert step is not None
-    assert step.repay == 1_000_000
+    assert step.amount == 1_000_000
 
 
 def test_deleverage__among_pools__takes_the_one_that_sells_least() -> None:
@@ -102,7 +102,7 @@ def test_deleverage__below_the_solvency_line__would_take_more_than_the_whole_deb
     loan = a_loan(health, debt_usd)
     step = deleverage(a_rule(target_bps), loan, replace(a_market(), repayable=2**96))
     assert step is not None
-    assert step.repay * 10**8 > loan.debt_base * 10**6
+    assert step.amount * 10**8 > loan.debt_base * 10**6
 
 
 @given(health=insolvent, share_bps=st.integers(1, 9_900), debt_usd=st.integers(1_000, 10**7))
@@ -195,7 +195,7 @@ class Scene:
         world, key = self.world, RuleKey(self.world.thresholds, self.owner, 0)
         (finding,) = self.loans.findings([key], world.node.head())
         if finding.kind is Kind.BREACHED:
-            plan = (finding.repay, finding.sell * 2, finding.fee, FOREVER)
+            plan = (0, finding.amount, finding.swapped * 2, finding.fee, FOREVER)
             world.send(world.roles.keeper, world.thresholds, REBALANCE.signature, self.owner, 0, plan)
 
     def open_empty_pool(self) -> None:
@@ -295,14 +295,14 @@ def judged_alike(scene: Scene, drawn: Market) -> Finding:
         return finding
     if verdict.kind is not Kind.BREACHED:
         assert (finding.kind, finding.why) == (verdict.kind, verdict.why)
-        assert finding.health == (0 if finding.why == "rule: expired" else verdict.health)
+        assert finding.health == (0 if finding.why == "rule: expired" else verdict.measure.value)
         return finding
     assert finding.kind in (Kind.BREACHED, Kind.BARRED)
     assert finding.why not in {why for kind, why in REASONS if kind is not Kind.BREACHED}
-    assert finding.health == verdict.health
+    assert finding.health == verdict.measure.value
     assert sight.loan is not None
     assert market is not None
     step = deleverage(rule, sight.loan, market)
-    sized = (step.repay, step.sell, step.fee) if step else (0, 0, 0)
-    assert (finding.repay, finding.sell, finding.fee) == sized
+    sized = (step.amount, step.swapped, step.fee) if step else (0, 0, 0)
+    assert (finding.amount, finding.swapped, finding.fee) == sized
     return finding
