@@ -2,7 +2,7 @@
 # pragma optimize gas
 # pragma evm-version cancun
 """
-@title What a Uniswap V3 pool really charges for an exact output, every tick on the way included
+@title What a Uniswap V3 pool really asks and gives for an exact amount, every tick on the way included
 @custom:contract-name SwapLens
 @license MIT
 @notice Never deployed: its runtime code is lent to an address for one `eth_call`. It starts the swap and undoes it from
@@ -17,9 +17,10 @@ _MAX_SQRT_PRICE: constant(uint160) = 1461446703485210103287273052203988822378723
 
 
 @external
-def cost(pool: address, sells_token0: bool, bought: uint256) -> (uint256, uint256):
+def cost(pool: address, sells_token0: bool, specified: int256) -> (uint256, uint256):
     """
-    @notice What the pool asks, fee included, and what it gives for it: less than `bought` where its liquidity ends.
+    @notice What the pool asks, fee included, and what it gives for it: less than `specified` (sold if positive, bought
+            if negative) where its liquidity ends.
     """
     done: bool = False
     amounts: Bytes[64] = b""
@@ -28,7 +29,7 @@ def cost(pool: address, sells_token0: bool, bought: uint256) -> (uint256, uint25
         abi_encode(
             self,
             sells_token0,
-            -convert(bought, int256),
+            specified,
             _MIN_SQRT_PRICE + 1 if sells_token0 else _MAX_SQRT_PRICE - 1,
             b"",
             method_id=method_id("swap(address,bool,int256,uint160,bytes)"),

@@ -7,7 +7,7 @@ with the contract's own verdict.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from keeper.chain.accounts import Accounts
@@ -84,6 +84,7 @@ class Loans:
         sights = self._accounts.read(keys, block, accounts)
         if keys != self._keys:
             sights = self._accounts.sights(self._keys, block)
+        sights = self._with_terms(sights, block)
         assets = tuple(
             sorted({asset for s in sights if s.rule for asset in (s.rule.collateral, s.rule.debt)})
         )
@@ -121,7 +122,7 @@ class Loans:
 
     def sights(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
         """The keys' rules and accounts at `block`."""
-        return self._accounts.sights(keys, block)
+        return self._with_terms(self._accounts.sights(keys, block), block)
 
     def consult(
         self, key: RuleKey, rule: LoanRule, block: Block
@@ -170,7 +171,16 @@ class Loans:
         """What the pool of `fee` asks for exactly `bought`, and what it gives; None when the node cannot try it."""
         pool = self._pair(rule.collateral, rule.debt, block).pools[uniswap_v3.FEE_TIERS.index(fee)]
         try:
-            call = lenses.swap_cost_call(pool, _sells_token0(rule), bought)
+            call = lenses.swap_cost_call(pool, _sells_token0(rule), -bought)
+            return lenses.read_swap_cost(self._lend("SwapLens", call, block))
+        except NodeRefused:
+            return None
+
+    def swap_gain(self, rule: LoanRule, fee: int, sold: int, block: Block) -> tuple[int, int] | None:
+        """What the pool of `fee` takes of exactly `sold`, and what it gives; None when the node cannot try it."""
+        pool = self._pair(rule.collateral, rule.debt, block).pools[uniswap_v3.FEE_TIERS.index(fee)]
+        try:
+            call = lenses.swap_cost_call(pool, not _sells_token0(rule), sold)
             return lenses.read_swap_cost(self._lend("SwapLens", call, block))
         except NodeRefused:
             return None
@@ -205,6 +215,21 @@ class Loans:
         """The rules set within blocks; an answer that is not empty, a refusal too, is reason to count."""
         wanted = {**span, "address": self.thresholds, "topics": [loan_thresholds.RULE_SET_TOPIC]}
         return "eth_getLogs", [wanted]
+
+    def _with_terms(self, sights: list[Sight], block: Block) -> list[Sight]:
+        """The same sights, those whose rules have terms now with them: few do, so they are asked for apart."""
+        owing = [n for n, sight in enumerate(sights) if sight.owes_terms]
+        calls = [
+            Call(self.thresholds, loan_thresholds.TERMS_WORDS_OF.call(sights[n].key.owner, sights[n].key.id))
+            for n in owing
+        ]
+        for n, told in zip(owing, ask_together(self._node, calls, block.hash) if calls else (), strict=True):
+            rule = sights[n].rule
+            assert rule is not None
+            words = loan_thresholds.TERMS_WORDS_OF.read(_answered(told, "terms_words_of"))
+            whole = loan_thresholds.with_terms(rule, *words)
+            sights[n] = replace(sights[n], rule=whole, owes_terms=False)
+        return sights
 
     def _pair(self, collateral: Address, debt: Address, block: Block) -> _Pair:
         known = self._pairs.get((collateral, debt))

@@ -31,7 +31,7 @@ BAND: Final = Band(floor_bps=14_000, target_bps=16_000, ceiling_bps=25_000)
 SLIPPAGE_BPS: Final = 100
 COOLDOWN_SECONDS: Final = 300
 _REBALANCED: Final = (
-    "0x" + keccak(text="Rebalanced(address,uint256,address,uint256,uint256,uint256,uint256)").hex()
+    "0x" + keccak(text="Rebalanced(address,uint256,address,uint8,uint256,uint256,uint256,uint256)").hex()
 )
 
 
@@ -193,7 +193,7 @@ class LoanPair:
         deeds = []
         for each in sent:
             for event in each.events(_REBALANCED):
-                repaid, sold, was, now = decode(("uint256",) * 4, bytes.fromhex(event["data"][2:]))
+                _, repaid, sold, was, now = decode(("uint256",) * 5, bytes.fromhex(event["data"][2:]))
                 deeds.append(_Deed(moment, repaid, sold, was, now, each.gas_cost, each.tx))
         self._deeds += deeds
         return deeds

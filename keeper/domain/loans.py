@@ -82,12 +82,16 @@ def health_measure(health_wad: int | None) -> Measure:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """One rule and its loan at one block; `rule` is None when none is set, `loan` None when Aave could not value it."""
+    """One rule and its loan at one block; `rule` is None when none is set, `loan` None when Aave could not value it.
+
+    While `owes_terms` the rule's terms have not been read yet.
+    """
 
     key: RuleKey
     rule: LoanRule | None
     last_acted: int
     loan: Loan | None
+    owes_terms: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,18 @@ from keeper.chain.loans import Loans
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
-from keeper.domain.loans import Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
-from keeper.domain.plans import Asset, Move, Plan
+from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
+from keeper.domain.plans import Move, Plan
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, WAD, Address, mul_div_up
+from keeper.domain.units import BPS, Address
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
-from keeper.positions.port import Doubts, Draft, Look, Seen
-from keeper.protocols.loan_thresholds import REBALANCE, Finding, rebalance_call
-from keeper.size.deleverage import deleverage, health_after_down, ratio_up, repay_at_up
+from keeper.positions.loan_ways import DOWN, UP, Way, way_of
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen
+from keeper.protocols.loan_thresholds import REBALANCE, Action, Finding, rebalance_call
 from keeper.size.steps import Step
 
-_OFFERS: Final = 8
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
 _QUOTED: Final = "pool: "
 
@@ -69,7 +68,8 @@ class LoanPositions:
         moves: tuple[Move, ...] = ()
         if finding.amount:
             sold, owed = self.assets.of((rule.collateral, rule.debt), block)
-            moves = _moves(sold, owed, finding.swapped, finding.amount, finding.fee)
+            way = UP if finding.action is Action.RELEVERAGE else DOWN
+            moves = way.moves(sold, owed, finding.swapped, finding.amount, finding.fee)
         floor, target = _health_text(rule.band.floor_bps), _health_text(rule.band.target_bps)
         return Look(verdict, f"{floor} → {target}", _fields(rule), moves)
 
@@ -91,11 +91,11 @@ class LoanBreach:
 
     @property
     def nearness(self) -> int:
-        """Its health: liquidation is where it is lowest."""
-        return self.loan.health
+        """Its health: liquidation is where it is lowest. A loan that may borrow more is in no hurry."""
+        return self.loan.health if way_of(self.rule, self.loan) is DOWN else UNHURRIED
 
     def draft(self, deadline: int) -> Draft:
-        """A deleverage that lands on the target, as far as the rule's step and the pools allow.
+        """A deleverage or releverage that lands on the target, as far as the rule's step and the pools allow.
 
         The closed form knows only the liquidity in range; whether the pool asks the same, the rehearsal will tell.
         """
@@ -108,74 +108,43 @@ class LoanBreach:
         if market is None:
             raise Blind("chain: the loan's market cannot be read")
 
-        def by_the_pools() -> Draft:
-            return self._drafted(_sized(loans, self.rule, self.loan, market, self.block), market, deadline)
+        way = way_of(self.rule, self.loan)
 
-        step = deleverage(self.rule, self.loan, market)
+        def by_the_pools() -> Draft:
+            step = way.sized(loans, self.rule, self.loan, market, self.block)
+            return self._drafted(way, step, market, deadline)
+
+        step = way.closed(self.rule, self.loan, market)
         if step is None:
             return by_the_pools()
-        return self._drafted(step, market, deadline, otherwise=by_the_pools)
+        return self._drafted(way, step, market, deadline, otherwise=by_the_pools)
 
     def _drafted(
-        self, step: Step, market: LoanMarket, deadline: int, otherwise: Callable[[], Draft] | None = None
+        self,
+        way: Way,
+        step: Step,
+        market: LoanMarket,
+        deadline: int,
+        otherwise: Callable[[], Draft] | None = None,
     ) -> Draft:
         key, assets = self.verdict.key, (self.rule.collateral, self.rule.debt)
         sold, owed = self.held.assets.of(assets, self.block)
         plan = Plan(
             key=key,
-            action="deleverage",
-            moves=_moves(sold, owed, step.swapped, step.amount, step.fee),
-            after=health_measure(health_after_down(step, self.loan, market)),
+            action=way.action.name.lower(),
+            moves=way.moves(sold, owed, step.swapped, step.amount, step.fee),
+            after=health_measure(way.after(step, self.loan, market)),
         )
-        max_sell = mul_div_up(step.swapped, BPS + self.held.doubts.drift_bps, BPS)
+        limit = way.limit(step.swapped, self.held.doubts.drift_bps)
 
         def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
-            spent, health = REBALANCE.read(returned)
-            if otherwise and abs(spent - step.swapped) * BPS > step.swapped:
-                raise Unsafe(f"pool: it asks {spent} where {step.swapped} was reckoned with")
-            return _moves(sold, owed, spent, step.amount, step.fee), health_measure(health)
+            swapped, health = REBALANCE.read(returned)
+            if otherwise and abs(swapped - step.swapped) * BPS > step.swapped:
+                raise Unsafe(f"pool: it swaps {swapped} where {step.swapped} was reckoned with")
+            return way.moves(sold, owed, swapped, step.amount, step.fee), health_measure(health)
 
-        return Draft(plan, rebalance_call(key, step.amount, max_sell, step.fee, deadline), outcome, otherwise)
-
-
-def _sized(loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block) -> Step:
-    """The step in closed form if the pool itself asks the same, to a basis point; else the best that any pool offers.
-
-    The closed form knows only the liquidity in range, a pool's own answer counts every tick the swap would cross.
-    """
-    step = deleverage(rule, loan, market)
-    if step is not None:
-        cost = loans.swap_cost(rule, step.fee, step.amount, block)
-        if cost is None:
-            return step
-        asked, given = cost
-        if given == step.amount and abs(asked - step.swapped) * BPS <= step.swapped:
-            return replace(step, swapped=asked)
-    offers = [_offer(pool.fee, loans, rule, loan, market, block) for pool in market.pools]
-    best = min((offer for offer in offers if offer), key=lambda offer: (offer.ratio, offer.fee), default=None)
-    if best is None:
-        raise Unsafe("pool: none of the pair can carry the repayment")
-    return best
-
-
-def _offer(
-    fee: int, loans: Loans, rule: LoanRule, loan: Loan, market: LoanMarket, block: Block
-) -> Step | None:
-    """The step one pool offers by its own answers, each size corrected by what the last one would have cost."""
-    ratio = WAD
-    for _ in range(_OFFERS):
-        repay = repay_at_up(ratio, rule, loan, market)
-        cost = None if repay is None else loans.swap_cost(rule, fee, repay, block)
-        if repay is None or cost is None or cost[1] < repay:
-            return None
-        last, ratio = ratio, ratio_up(repay, cost[0], market)
-        if abs(ratio - last) * BPS <= last:
-            return Step(fee, repay, cost[0], ratio)
-    return None
-
-
-def _moves(sold: Asset, owed: Asset, sell: int, repay: int, fee: int) -> tuple[Move, ...]:
-    return Move("repay", owed, repay), Move("sell", sold, sell, fee)
+        call = rebalance_call(key, step.amount, limit, step.fee, deadline, way.action)
+        return Draft(plan, call, outcome, otherwise)
 
 
 def _beyond(key: RuleKey) -> Verdict:
@@ -184,7 +153,7 @@ def _beyond(key: RuleKey) -> Verdict:
 
 
 def _fields(rule: LoanRule) -> Mapping[str, str | int]:
-    band, limits = rule.band, rule.limits
+    band, limits, terms = rule.band, rule.limits, rule.terms
     return {
         "collateral": rule.collateral,
         "debt": rule.debt,
@@ -196,6 +165,9 @@ def _fields(rule: LoanRule) -> Mapping[str, str | int]:
         "max_step": str(limits.max_step),
         "expiry": limits.expiry,
         "keeper": limits.keeper,
+        **({} if terms == PLAIN else {"unit": "leverage" if terms.in_leverage else "health"}),
+        **({"borrow_step": str(terms.borrow_step)} if terms.borrow_step else {}),
+        **({"speed_bps": terms.speed_bps} if terms.speed_bps else {}),
     }
 
 

@@ -18,7 +18,7 @@ from keeper.domain.plans import Call
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
 from keeper.protocols.aave_v3 import GET_USER_ACCOUNT_DATA
-from keeper.protocols.loan_thresholds import unpack_rule
+from keeper.protocols.loan_thresholds import has_terms, unpack_rule
 from keeper.protocols.methods import Method
 
 LENS: Final = Address("0x00000000000000000000000000000000004B6565")
@@ -29,7 +29,7 @@ _READ: Final = Method("read", ("address", "address", "address[]", "uint256[]"), 
 _VALUE: Final = Method(
     "value", ("address", "address", "address[]", "uint256[]", "bool", "uint256", "uint256"), ()
 )
-_COST: Final = Method("cost", ("address", "bool", "uint256"), ("uint256", "uint256"))
+_COST: Final = Method("cost", ("address", "bool", "int256"), ("uint256", "uint256"))
 _ATTEMPT: Final = Method("attempt", ("address", "bytes"), ("bool", "uint256", "bytes"))
 _WORD: Final = 32
 _RULE: Final = 3 * _WORD
@@ -83,29 +83,29 @@ def read_rows(keys: Sequence[RuleKey], returned: bytes) -> list[tuple[Sight, int
     number = int.from_bytes
     words = _EVERY_WORD.iter_unpack(memoryview(returned)[2 * _WORD :])
     for key, (rule_words, collateral, debt, threshold, health, told) in zip(keys, words, strict=True):
-        rule, last_acted = _rule_of(rule_words)
+        rule, last_acted, owes_terms = _rule_of(rule_words)
         how = number(told)
         loan = Loan(number(collateral), number(debt), number(threshold), number(health)) if how else None
-        rows.append((Sight(key, rule, last_acted, loan), how))
+        rows.append((Sight(key, rule, last_acted, loan, owes_terms), how))
     return rows
 
 
 def sight_of(key: RuleKey, rule_words: bytes, account: bytes | None) -> Sight:
     """A sight from what `words_of` and `getUserAccountData` returned, the latter None when it reverted."""
-    rule, last_acted = _rule_of(rule_words)
+    rule, last_acted, owes_terms = _rule_of(rule_words)
     if account is None:
-        return Sight(key, rule, last_acted, None)
+        return Sight(key, rule, last_acted, None, owes_terms)
     collateral, debt, _, threshold, _, health = GET_USER_ACCOUNT_DATA.read(account)
-    return Sight(key, rule, last_acted, Loan(collateral, debt, threshold, health))
+    return Sight(key, rule, last_acted, Loan(collateral, debt, threshold, health), owes_terms)
 
 
-def swap_cost_call(pool: Address, sells_token0: bool, bought: int) -> Call:
-    """What the pool charges for exactly `bought`, every tick on the way included."""
-    return Call(LENS, _COST.call(pool, sells_token0, bought))
+def swap_cost_call(pool: Address, sells_token0: bool, specified: int) -> Call:
+    """What the pool asks and gives for exactly `specified`, bought if negative, every tick on the way included."""
+    return Call(LENS, _COST.call(pool, sells_token0, specified))
 
 
 def read_swap_cost(returned: bytes) -> tuple[int, int]:
-    """Collateral asked, fee included, and what the pool gives for it."""
+    """What the pool asks, fee included, and what it gives for it."""
     asked, given = _COST.read(returned)
     return asked, given
 
@@ -126,6 +126,8 @@ def _word(number: int) -> bytes:
 
 
 @lru_cache(maxsize=131_072)
-def _rule_of(words: bytes) -> tuple[LoanRule | None, int]:
+def _rule_of(words: bytes) -> tuple[LoanRule | None, int, bool]:
+    """A rule, when it last acted, and whether it has terms that are yet to be read."""
     a, b, c = (int.from_bytes(words[at : at + _WORD], "big") for at in range(0, _RULE, _WORD))
-    return unpack_rule(a, b, c)
+    rule, last_acted = unpack_rule(a, b, c)
+    return rule, last_acted, rule is not None and has_terms(b)

@@ -5,7 +5,7 @@ Source: contracts/interfaces/ILoanThresholds.vyi; the packed words are contracts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -136,6 +136,12 @@ def unpack_rule(a: int, b: int, c: int, d: int = 0) -> tuple[LoanRule | None, in
         terms=_unpack_terms(_flags(b), d) if has_terms(b) else PLAIN,
     )
     return rule, b & _40_BITS
+
+
+def with_terms(rule: LoanRule, d: int, e: int) -> LoanRule:
+    """The rule with the rest of its terms, from the words they are stored in."""
+    del e
+    return replace(rule, terms=_unpack_terms(int(rule.terms.in_leverage), d))
 
 
 def _unpack_terms(flags: int, d: int) -> Terms:

@@ -1,0 +1,159 @@
+"""The keeper acts on a loan from both sides of its band, over the real chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from keeper.app import open_keeper
+from keeper.chain.loans import Loans
+from keeper.devnet.actors import move_pool_to
+from keeper.devnet.world import World
+from keeper.domain.loans import Band, Limits, LoanRule, Terms
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import NOBODY, WAD
+from keeper.domain.verdicts import Kind
+from keeper.protocols.loan_thresholds import (
+    CHECK,
+    SET_RULE_AND_TERMS,
+    Action,
+    read_finding,
+    rule_fields,
+    terms_fields,
+)
+from keeper.settings import read_settings
+from keeper.turn import Keeper, Turn
+from tests.conftest import FOREVER, KEEPER_KEY, NO_LIMIT
+
+LEVERAGED = Band(25_000, 20_000, 16_000)
+
+
+def write(world: World, band: Band, terms: Terms) -> LoanRule:
+    """The owner's rule, with allowance and credit for it."""
+    owner, usdc = world.roles.owner, world.usdc
+    limits = Limits(100, 0, NO_LIMIT, FOREVER, NOBODY)
+    rule = LoanRule(world.weth.token, usdc.token, band, limits, terms)
+    fields = (rule_fields(rule), terms_fields(terms))
+    world.send(owner, world.thresholds, SET_RULE_AND_TERMS.signature, 0, *fields)
+    world.approve(owner, world.weth.a_token, world.thresholds)
+    world.send(owner, usdc.debt_token, "approveDelegation(address,uint256)", world.thresholds, 2**255)
+    return rule
+
+
+def move_price(world: World, dollars: float) -> None:
+    world.set_price("WETH", dollars)
+    move_pool_to(world)
+
+
+@pytest.fixture
+def keeper(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
+    (tmp_path / "keeper.toml").write_text(
+        f"""
+        [chain]
+        id = {world.chain_id}
+        url = "{world.node.url}"
+        [[watch]]
+        thresholds = "{world.thresholds}"
+        owners = ["{world.roles.owner}"]
+        """
+    )
+    with open_keeper(read_settings(tmp_path / "keeper.toml"), False) as opened:
+        yield opened
+
+
+@contextmanager
+def blocks_by_hand(world: World) -> Iterator[Callable[[Keeper], Turn]]:
+    """Turns whose transactions wait for a block that comes right after."""
+    world.automine(False)
+
+    def turn(keeper: Keeper) -> Turn:
+        done = keeper.turn(keeper.node.head())
+        world.mine()
+        return done
+
+    yield turn
+    world.automine(True)
+
+
+def cover(world: World) -> float:
+    account = world.account_data(world.roles.owner)
+    return account.collateral_base / account.debt_base
+
+
+@pytest.mark.parametrize("unit", ["health", "leverage"])
+def test_a_loan__out_of_its_band_on_either_side__is_brought_back_by_the_same_keeper(
+    world: World, keeper: Keeper, unit: str
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=1.66)
+    terms = Terms(in_leverage=unit == "leverage", borrow_step=NO_LIMIT)
+    write(world, LEVERAGED if terms.in_leverage else Band(14_000, 16_600, 20_000), terms)
+    with blocks_by_hand(world) as turn:
+        assert [verdict.why for verdict in turn(keeper).verdicts] == [
+            "health: between the floor and the ceiling"
+        ]
+        world.automine(True)
+        move_price(world, 2_700)
+        world.automine(False)
+        above = turn(keeper)
+        (intent,) = above.intents
+        assert (intent.plan.action, intent.why) == ("releverage", "health: above the ceiling")
+        assert [move.verb for move in intent.rehearsal.moves] == ["borrow", "buy"]
+        assert turn(keeper).verdicts[0].kind is Kind.WITHIN
+        if terms.in_leverage:
+            assert 2.0 <= cover(world) <= 2.01
+        else:
+            assert 1.66 <= world.account_data(world.roles.owner).health / WAD <= 1.66 * 1.005
+
+        world.automine(True)
+        move_price(world, 2_050)
+        world.automine(False)
+        (intent,) = turn(keeper).intents
+        assert (intent.plan.action, intent.why) == ("deleverage", "health: below the floor")
+        assert turn(keeper).verdicts[0].kind is Kind.WITHIN
+    if terms.in_leverage:
+        assert abs(cover(world) - 2.0) < 0.001
+
+
+def test_a_loan_that_may_borrow__without_credit_for_it__is_barred_with_the_contracts_reason(
+    world: World, keeper: Keeper
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=2.2)
+    write(world, Band(14_000, 16_600, 20_000), Terms(borrow_step=NO_LIMIT))
+    world.send(
+        world.roles.owner,
+        world.usdc.debt_token,
+        "approveDelegation(address,uint256)",
+        world.thresholds,
+        0,
+    )
+    (verdict,) = keeper.turn(keeper.node.head()).verdicts
+    assert verdict.kind is Kind.BARRED
+    assert verdict.why == "delegation: the owner has delegated no credit in the debt asset"
+
+
+def test_sights__without_the_lens__tell_the_same_terms(world: World) -> None:
+    rule = write(world, LEVERAGED, Terms(True, 5 * 10**9, 300))
+    key, block = RuleKey(world.thresholds, world.roles.owner, 0), world.node.head()
+    loans = Loans(world.node, world.thresholds, [world.roles.owner])
+    (told,) = loans.sights([key], block)
+    (apart,) = loans._with_terms(loans._sights_without_lens([key], block), block)
+    assert told == apart
+    assert told.rule == rule
+    assert not told.owes_terms
+
+
+def test_finding__of_a_rule_that_borrows__names_its_side(world: World) -> None:
+    world.open_loan(world.roles.owner, 100, health=2.6)
+    rule = write(world, Band(14_000, 16_600, 20_000), Terms(borrow_step=NO_LIMIT))
+    asked = CHECK.call(world.roles.owner, 0)
+    finding = read_finding(world.node.call(world.thresholds, asked, world.node.head().hash))
+    assert (finding.kind, finding.action) == (Kind.BREACHED, Action.RELEVERAGE)
+    capped = replace(rule, terms=Terms(borrow_step=10**9))
+    write(world, capped.band, capped.terms)
+    finding = read_finding(world.node.call(world.thresholds, asked, world.node.head().hash))
+    assert finding.amount == 10**9
