@@ -7,7 +7,7 @@
 @custom:contract-name RangeThresholds
 @license MIT
 @notice Documented on `interfaces/IRangeThresholds.vyi`.
-@dev `check` is answered by a contract of its own, `RangeForesight.vy`, only because both do not fit into one. It has no
+@dev `check` is answered by a contract of its own, `RangeCheck.vy`, only because both do not fit into one. It has no
      say: what bars an action is decided here, by the same `range_bars.vy`.
 @custom:kill There is no switch, because nobody holds one: each owner stops the contract for themselves by
              `clear_rule`, or by taking back the approval of their positions.
@@ -22,7 +22,7 @@ from . import recentre
 from . import ticks
 from . import uniswap_v3
 from . import uniswap_v3_positions
-from .interfaces import IRangeForesight
+from .interfaces import IRangeCheck
 from .interfaces import IRangeThresholds
 from .interfaces import IUniswapV3Pool
 from .interfaces import IUniswapV3Positions
@@ -72,18 +72,18 @@ _BESIDE: constant(uint256) = 1
 _pool_in_flight: transient(address)
 
 
-FORESIGHT: public(immutable(address))
+CHECK: public(immutable(address))
 
 
 @deploy
-def __init__(position_manager: address, foresight: address):
+def __init__(position_manager: address, range_check: address):
     uniswap_v3_positions.__init__(position_manager)
     uniswap_v3.__init__(staticcall IUniswapV3Positions(position_manager).factory())
     range_rules.__init__()
     assert (
-        staticcall IRangeForesight(foresight).MANAGER() == position_manager
-    ), "range: the foresight is of another position manager"
-    FORESIGHT = foresight
+        staticcall IRangeCheck(range_check).MANAGER() == position_manager
+    ), "check: it is on another position manager"
+    CHECK = range_check
 
 
 @external
@@ -167,8 +167,7 @@ def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[32]):
 @external
 @view
 def check(owner: address, id: uint256) -> IRangeThresholds.Finding:
-    words: range_rules.Words = range_rules._words[owner][id]
-    return staticcall IRangeForesight(FORESIGHT).foresee(owner, words.a, words.b, words.c)
+    return staticcall IRangeCheck(CHECK).finding(self, owner, id)
 
 
 @internal

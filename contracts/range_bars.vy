@@ -5,7 +5,7 @@
 @title What bars an action on a range
 @custom:contract-name range_bars
 @license MIT
-@notice Asked by the action of the figures it measures, and by `RangeForesight.vy` of the figures it foresees: a reason,
+@notice Asked by the action of the figures it measures, and by `RangeCheck.vy` of the figures it foresees: a reason,
         or nothing. That both ask here is what makes `check` and the action agree.
 """
 

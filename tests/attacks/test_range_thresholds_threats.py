@@ -10,12 +10,12 @@ import cbor2
 import pytest
 
 from keeper import contracts
-from keeper.devnet.transactions import calldata, decoded, reason_in
+from keeper.devnet.transactions import calldata, reason_in
 from keeper.domain.errors import NodeRefused
 from keeper.domain.units import Address
 from keeper.protocols.liquidity import held_down, worth_down
 from keeper.protocols.ticks import sqrt_price_at
-from tests.contracts.loan_stage import CONTRACTS
+from tests.contracts.loan_stage import CONTRACTS, create
 from tests.contracts.range_stage import (
     ADMIN,
     BARRED,
@@ -37,6 +37,7 @@ from tests.contracts.range_stage import (
     WHOLE,
     Finding,
     Stage,
+    shipped,
 )
 
 CALLBACK = "uniswapV3SwapCallback(int256,int256,bytes)"
@@ -334,27 +335,28 @@ def test_t6__keeper_mints_at_a_pushed_price__the_owner_is_measured_at_the_mean(a
 # T7
 
 
-@pytest.mark.parametrize("deltas", [(1, -1), (-1, 1), (0, 0), (2**127, -(10**11))])
-def test_t7__false_pool_or_anybody_calls_back__is_refused(ranges: Stage, deltas: tuple[int, int]) -> None:
+def test_t7__false_pool_or_anybody_calls_back__is_refused(ranges: Stage) -> None:
     stage = ranges
     in_breach(stage)
     order = bytes.fromhex(stage.tokens["WETH"][2:]).rjust(32, b"\0")
+    # Something to steal.
     stage.mint("WETH", STRANGER, WAD)
     stage.send(STRANGER, stage.tokens["WETH"], "transfer(address,uint256)", stage.thresholds, WAD)
     false_pool = stage.create("mocks/false_pool_mock")
     refused = "pool: this caller is not the pool in flight"
     call_back = "call_back(address,int256,int256,bytes)"
-    assert stage.refusal_to(STRANGER, false_pool, call_back, stage.thresholds, *deltas, order) == refused
-    assert stage.refusal_to(STRANGER, stage.thresholds, CALLBACK, *deltas, order) == refused
-    assert stage.refusal_to(OWNER, stage.thresholds, CALLBACK, *deltas, order) == refused
-    # The zero address is what stands there when nothing is in flight; nobody can send as it, but a node can pretend.
-    with pytest.raises(NodeRefused):
-        pretended = {
-            "from": "0x" + "00" * 20,
-            "to": stage.thresholds,
-            "data": calldata(CALLBACK, *deltas, order),
-        }
-        stage.node.ask("eth_call", pretended, "latest")
+    for deltas in ((1, -1), (-1, 1), (0, 0), (2**127, -(10**11))):
+        assert stage.refusal_to(STRANGER, false_pool, call_back, stage.thresholds, *deltas, order) == refused
+        assert stage.refusal_to(STRANGER, stage.thresholds, CALLBACK, *deltas, order) == refused
+        assert stage.refusal_to(OWNER, stage.thresholds, CALLBACK, *deltas, order) == refused
+        # The zero address is what stands there when nothing is in flight; nobody can send as it, a node can pretend.
+        with pytest.raises(NodeRefused):
+            pretended = {
+                "from": "0x" + "00" * 20,
+                "to": stage.thresholds,
+                "data": calldata(CALLBACK, *deltas, order),
+            }
+            stage.node.ask("eth_call", pretended, "latest")
     assert stage.balance(stage.tokens["WETH"], stage.thresholds) == WAD
 
 
@@ -680,7 +682,7 @@ def opcodes(name: str) -> set[int]:
 
 def test_t15__the_whole_of_both_contracts__has_no_door_for_the_powerful() -> None:
     changing = {}
-    for name in ("RangeThresholds", "RangeForesight"):
+    for name in ("RangeThresholds", "RangeCheck"):
         shipped_code = contracts.load(name)
         changing[name] = {
             entry["name"]
@@ -695,7 +697,7 @@ def test_t15__the_whole_of_both_contracts__has_no_door_for_the_powerful() -> Non
         assert len(shipped_code.runtime) < 24_576
     assert changing == {
         "RangeThresholds": {"set_rule", "clear_rule", "rebalance", "compound", "uniswapV3SwapCallback"},
-        "RangeForesight": set(),
+        "RangeCheck": set(),
     }
 
 
@@ -706,15 +708,24 @@ def test_t15__the_deployer__can_do_no_more_than_a_stranger(ranges: Stage) -> Non
     assert stage.refusal(stage.check(), sender=ADMIN) == "rule: another keeper is named"
 
 
-def test_t15__anybody__asks_the_foresight_and_learns_only_what_is_so(any_ranges: Stage) -> None:
+def test_t15__another_contract_of_the_kind__has_the_checks_answer_for_its_own_rules_only(
+    any_ranges: Stage,
+) -> None:
     stage = any_ranges
     in_breach(stage)
-    # Asked by another than the contract, it answers for that other, which is no operator.
-    words = stage.ask(stage.thresholds, "words_of(address,uint256)", "(uint256,uint256,uint256)", OWNER, 0)
+    code = shipped("RangeThresholds")
+    manager = stage.uniswap.position_manager
+    other = create(stage.node, code, manager, stage.range_check)
     finding = "((uint8,uint8,int256,int256,int256,bool,uint256,uint256,uint256,string))"
-    signature = "foresee(address,uint256,uint256,uint256)"
-    asked = {"from": STRANGER, "to": stage.foresight, "data": calldata(signature, OWNER, *words)}
-    told = Finding(*decoded(finding, stage.node.ask("eth_call", asked, "latest"))[0])
-    assert told.verdict == BARRED
-    assert told.why == "approval: the owner has not made this contract an operator"
-    assert stage.check().verdict == BREACHED
+    signature = "finding(address,address,uint256)"
+    told = [
+        Finding(*stage.ask(stage.range_check, signature, finding, thresholds, OWNER, 0))
+        for thresholds in (stage.thresholds, other)
+    ]
+    assert told[0] == stage.check()
+    assert told[0].verdict == BREACHED
+    assert (told[1].verdict, told[1].why) == (BARRED, "rule: none is set")
+    # Written there as well, the rule finds that the owner has approved this contract and not that one.
+    stage.send(OWNER, other, f"set_rule(uint256,{RULE})", 0, stage.rule_of().values())
+    theirs = Finding(*stage.ask(stage.range_check, signature, finding, other, OWNER, 0))
+    assert theirs.why == "approval: the owner has not made this contract an operator"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from importlib.resources import files
 from typing import Any, Final
 
 from keeper import contracts
@@ -19,6 +20,7 @@ from keeper.devnet.transactions import Mined, Queue, call, calldata, decoded, re
 from keeper.devnet.uniswap_v3 import TICK_SPACING, Uniswap
 from keeper.domain.errors import NodeRefused
 from keeper.domain.units import NOBODY, Address
+from keeper.protocols.multicall3 import MULTICALL3
 from keeper.protocols.ticks import MAX_TICK, MIN_TICK, sqrt_price_at, tick_down
 from tests.contracts.loan_stage import NEVER, NOW, WAD, compiled_vyper, create, mined_together, mint
 
@@ -119,7 +121,7 @@ class Stage:
     uniswap: Uniswap
     tokens: dict[str, Address]
     thresholds: Address
-    foresight: Address
+    range_check: Address
     start: int
     spacing: int = field(default=10)
 
@@ -391,12 +393,14 @@ def raised(weth_first: bool) -> Iterator[Stage]:
     """A stage with WETH as token0 of its pool with USDC, or token1."""
     with Anvil(timestamp=NOW) as anvil:
         node = anvil.node
+        multicall = files("keeper").joinpath("data", "multicall3.hex").read_text(encoding="ascii").strip()
+        node.ask("anvil_setCode", MULTICALL3, multicall)
         with mined_together(node) as queue:
             tokens = _tokens(queue, weth_first)
             uniswap = uniswap_v3.deploy(queue, tokens["WETH"])
-            foresight = queue.create(shipped("RangeForesight"), uniswap.position_manager)
-            thresholds = queue.create(shipped("RangeThresholds"), uniswap.position_manager, foresight)
-        stage = Stage(node, uniswap, tokens, thresholds, foresight, -198_080 if weth_first else 198_080)
+            range_check = queue.create(shipped("RangeCheck"), uniswap.position_manager)
+            thresholds = queue.create(shipped("RangeThresholds"), uniswap.position_manager, range_check)
+        stage = Stage(node, uniswap, tokens, thresholds, range_check, -198_080 if weth_first else 198_080)
         for token in tokens.values():
             stage.approve(TRADER, token, uniswap.swap_router)
         stage.open_pool("WETH", "USDC")

@@ -569,16 +569,16 @@ def test_check__two_rules_on_one_position__the_first_to_act_takes_it_along(any_r
 @pytest.mark.parametrize(
     ("manager", "reason"),
     [
-        ("swap_router", "range: the foresight is of another position manager"),
+        ("swap_router", "check: it is on another position manager"),
         ("nobody", "range: no contract at the position manager's address"),
     ],
 )
-def test_deployment__a_manager_that_is_none_or_not_the_foresights__is_refused(
+def test_deployment__a_manager_that_is_none_or_not_the_checks__is_refused(
     ranges: Stage, manager: str, reason: str
 ) -> None:
     stage = ranges
     given = stage.uniswap.swap_router if manager == "swap_router" else STRANGER
-    code = shipped("RangeThresholds").code + encode(("address", "address"), (given, stage.foresight)).hex()
+    code = shipped("RangeThresholds").code + encode(("address", "address"), (given, stage.range_check)).hex()
     with pytest.raises(NodeRefused) as refused:
         stage.node.ask("eth_call", {"from": ADMIN, "data": "0x" + code}, "latest")
     assert reason_in(refused.value.data) == reason
@@ -590,4 +590,4 @@ def test_finding__of_a_rule_with_nothing_to_do__is_empty_of_sizes(any_ranges: St
     assert stage.check() == Finding(*(WITHIN, NOTHING, -699, 0, 0, False, 0, 0, 0, WITHIN_FINDING[1]))
     assert stage.ask(stage.thresholds, "MANAGER()", "(address)") == stage.uniswap.position_manager
     assert stage.ask(stage.thresholds, "FACTORY()", "(address)") == stage.uniswap.factory
-    assert stage.ask(stage.thresholds, "FORESIGHT()", "(address)") == stage.foresight
+    assert stage.ask(stage.thresholds, "CHECK()", "(address)") == stage.range_check

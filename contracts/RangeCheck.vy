@@ -2,12 +2,11 @@
 # pragma optimize gas
 # pragma evm-version cancun
 """
-@title What a range's rule would come to, foreseen
-@custom:contract-name RangeForesight
+@title What a thresholds contract for Uniswap V3 positions would do, and if nothing, why not
+@custom:contract-name RangeCheck
 @license MIT
-@notice Answers `check` for a thresholds contract, with the words of the rule it was asked about. It holds nothing,
-        decides nothing and can change nothing: a false one could only mislead a keeper's rehearsal.
-@custom:kill Nothing to switch off: it is a view without state.
+@notice Documented on `interfaces/IRangeCheck.vyi`.
+@custom:kill There is nothing to switch off: it holds nothing, may spend nothing and is asked by views alone.
 """
 
 from . import liquidity
@@ -17,16 +16,16 @@ from . import recentre
 from . import ticks
 from . import uniswap_v3
 from . import uniswap_v3_positions
-from .interfaces import IRangeForesight
+from .interfaces import IRangeCheck
 from .interfaces import IRangeThresholds
 from .interfaces import IUniswapV3Pool
 from .interfaces import IUniswapV3Positions
 
-implements: IRangeForesight
+implements: IRangeCheck
 initializes: uniswap_v3
 initializes: uniswap_v3_positions
 
-exports: uniswap_v3_positions.MANAGER
+exports: (uniswap_v3_positions.MANAGER, uniswap_v3.FACTORY)
 
 
 # One position as it stands, and the contract that would act on it.
@@ -65,15 +64,22 @@ def __init__(position_manager: address):
 
 @external
 @view
-def foresee(owner: address, a: uint256, b: uint256, c: uint256) -> IRangeThresholds.Finding:
-    words: range_rules.Words = range_rules.Words(a=a, b=b, c=c)
+def version() -> String[8]:
+    return "0.1.0"
+
+
+@external
+@view
+def finding(thresholds: address, owner: address, id: uint256) -> IRangeThresholds.Finding:
+    words: range_rules.Words = empty(range_rules.Words)
+    words.a, words.b, words.c = staticcall IRangeThresholds(thresholds).words_of(owner, id)
     rule: IRangeThresholds.Rule = range_rules._unpack(words)
     if words.a == 0:
         return self._finding(_BARRED, "rule: none is set")
     if block.timestamp > rule.expiry:
         return self._finding(_BARRED, "rule: expired")
     scene: Scene = empty(Scene)
-    scene.thresholds = msg.sender
+    scene.thresholds = thresholds
     scene.owner = owner
     read: bool = False
     holder: address = empty(address)
