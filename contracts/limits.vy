@@ -47,25 +47,35 @@ _MASK_64: constant(uint256) = 2**64 - 1
 @internal
 @view
 def _validate(limits: ILimits.Limits):
-    assert limits.expiry > block.timestamp, "rule: expiry is not in the future"
-    assert limits.expiry <= _MASK_40, "rule: expiry does not fit 40 bits"
-    assert limits.cooldown <= _MASK_24, "rule: cooldown does not fit 24 bits"
-    assert limits.daily <= _MASK_8, "rule: daily does not fit 8 bits"
-    assert limits.slippage_bps > 0, "rule: slippage is zero"
-    assert limits.slippage_bps <= _MAX_SLIPPAGE_BPS, "rule: slippage is above 500 bps"
-    assert limits.slippage_urgent_bps >= limits.slippage_bps, "rule: urgent slippage is below the ordinary"
-    assert limits.slippage_urgent_bps <= _MAX_URGENT_BPS, "rule: urgent slippage is above 1000 bps"
-    assert limits.gas_cap % _GAS_UNIT == 0, "rule: gas cap is not in whole millions of wei"
-    assert limits.gas_cap // _GAS_UNIT <= _MASK_32, "rule: gas cap does not fit 32 bits"
-    assert limits.public_bps <= FULL_URGENCY, "rule: public is above full urgency"
-    assert limits.bounty_bps < limits.slippage_bps, "rule: bounty leaves no slippage to trade with"
-    assert limits.bounty_cap <= _MASK_64, "rule: bounty cap does not fit 64 bits"
-    assert (limits.bounty_bps == 0) == (limits.bounty_cap == 0), "rule: bounty has only a share or only a cap"
-    assert limits.bounty_bps == 0 or limits.public_bps != 0, "rule: bounty without a public level"
-    assert limits.budget > 0, "rule: budget is zero"
-    assert limits.budget <= _MASK_64, "rule: budget does not fit 64 bits"
-    assert limits.window > 0, "rule: window is zero"
-    assert limits.window <= _MASK_24, "rule: window does not fit 24 bits"
+    # One comparison for whatever does not fit, and one place that reverts: a reason costs a contract a hundred bytes
+    # and more, of which it has 24,576.
+    kept: ILimits.Limits = self._unpack(self._pack(limits))
+    why: String[64] = ""
+    if limits.expiry <= block.timestamp:
+        why = "rule: expiry is not in the future"
+    elif limits.slippage_bps == 0:
+        why = "rule: slippage is zero"
+    elif limits.slippage_bps > _MAX_SLIPPAGE_BPS:
+        why = "rule: slippage is above 500 bps"
+    elif limits.slippage_urgent_bps < limits.slippage_bps:
+        why = "rule: urgent slippage is below the ordinary"
+    elif limits.slippage_urgent_bps > _MAX_URGENT_BPS:
+        why = "rule: urgent slippage is above 1000 bps"
+    elif limits.public_bps > FULL_URGENCY:
+        why = "rule: public is above full urgency"
+    elif limits.bounty_bps >= limits.slippage_bps:
+        why = "rule: bounty leaves no slippage to trade with"
+    elif (limits.bounty_bps == 0) != (limits.bounty_cap == 0):
+        why = "rule: bounty has only a share or only a cap"
+    elif limits.bounty_bps != 0 and limits.public_bps == 0:
+        why = "rule: bounty without a public level"
+    elif limits.budget == 0:
+        why = "rule: budget is zero"
+    elif limits.window == 0:
+        why = "rule: window is zero"
+    elif keccak256(abi_encode(kept)) != keccak256(abi_encode(limits)):
+        why = "rule: a limit does not fit its place"
+    assert why == "", why
 
 
 @internal

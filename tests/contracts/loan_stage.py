@@ -38,8 +38,15 @@ RULE: Final = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,
 TERMS: Final = "(bool,uint256,uint256)"
 PLAN: Final = "(uint8,uint256,uint256,uint24,uint256)"
 ROUTE: Final = "(address,address,uint24,address,uint256,uint256,uint256,uint160)"
-DECIMALS: Final = {"WETH": 18, "USDC": 6, "WBTC": 8, "MUTE": 6, "HOOK": 18}
-PRICES: Final = {"WETH": WETH_PRICE, "USDC": BASE, "WBTC": 50_000 * BASE, "MUTE": BASE, "HOOK": 2_500 * BASE}
+DECIMALS: Final = {"WETH": 18, "USDC": 6, "WBTC": 8, "MUTE": 6, "HOOK": 18, "ODD": 18}
+PRICES: Final = {
+    "WETH": WETH_PRICE,
+    "USDC": BASE,
+    "WBTC": 50_000 * BASE,
+    "MUTE": BASE,
+    "HOOK": 2_500 * BASE,
+    "ODD": 20 * BASE,
+}
 NEVER: Final = 2**255
 DEPTH: Final = 50_000_000
 WITHIN, BREACHED, BARRED, BLIND = range(4)
@@ -56,7 +63,7 @@ def vyper_output(name: str) -> dict[str, Any]:
 def compiled_source(source: str, path: Path | None = None) -> dict[str, Any]:
     """What the compiler makes of any Vyper source, which may say `from contracts import …`."""
     bundle = FilesystemInputBundle([CONTRACTS.parent])
-    formats = ("abi", "bytecode", "bytecode_runtime", "opcodes_runtime")
+    formats = ("abi", "bytecode", "bytecode_runtime", "opcodes_runtime", "asm")
     place = path or Path("test.vy")
     output: dict[str, Any] = compile_code(
         source, place, resolved_path=place, output_formats=formats, input_bundle=bundle

@@ -9,7 +9,15 @@ import pytest
 
 from scripts import compile_contracts
 
-EXPECTED = {"Feed", "LoanCheck", "LoanLens", "LoanThresholds"}
+EXPECTED = {
+    "BasketCheck",
+    "BasketThresholds",
+    "Feed",
+    "LoanCheck",
+    "LoanLens",
+    "LoanThresholds",
+    "Volatility",
+}
 
 
 def test_shipped_artifacts__against_a_fresh_compilation__are_the_same() -> None:
