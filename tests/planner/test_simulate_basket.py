@@ -125,7 +125,9 @@ def test_a_random_history__in_the_kernel_and_by_hand__is_the_same_life(
     assert [(bar, side) for bar, side, _, _ in life.actions] == list(
         zip(path.actions.bar.tolist(), path.actions.side.tolist(), strict=True)
     )
-    assert path.actions.traded == pytest.approx([float(sold) for _, _, sold, _ in life.actions], rel=1e-9)
+    assert path.actions.traded == pytest.approx(
+        [float(sold) for _, _, sold, _ in life.actions], rel=1e-9, abs=1e-9
+    )
     assert path.actions.cost == pytest.approx([float(cost) for _, _, _, cost in life.actions], rel=1e-9)
     assert path.equity == pytest.approx([float(value) for value in life.equity], rel=1e-9)
     (row,) = case.score(chosen[None, :])
