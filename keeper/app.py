@@ -146,6 +146,7 @@ def run(
     dry_run: bool,
     on_turn: Callable[[Turn], None],
     on_trouble: Callable[[KeeperError], None],
+    on_open: Callable[[Keeper], None] = lambda _: None,
 ) -> None:
     """Take a turn at every new head until a signal ends it; the turn under way is finished.
 
@@ -162,6 +163,7 @@ def run(
         try:
             with _leading(settings, ready) as keeper:
                 led, waiting = True, False
+                on_open(keeper)
                 _attend(keeper, settings, stopped, on_turn, on_trouble)
         except JournalBroken as error:
             if not led and not isinstance(error, Standby):

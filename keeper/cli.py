@@ -7,16 +7,25 @@ wrong; 3 (`look`, `doctor`) something asks for attention; 4 (`explain`, `resume`
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from keeper.domain.errors import KeeperError, Misconfigured
 
+if TYPE_CHECKING:
+    from keeper.settings import Settings
+    from keeper.watch.serve import Standing
+
 DEVNET_FOLDER = Path(".keeper")
+WEB = "127.0.0.1:8787"
 ATTENTION = 3
 UNKNOWN = 4
 
@@ -70,12 +79,16 @@ def look(config: Config = None, as_json: Json = False) -> None:
 def run(
     config: Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do all but sign and send.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Show the dashboard too, as `keeper web` does.")] = False,
+    web_at: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The same, elsewhere than on 127.0.0.1:8787.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run the keeper until it is stopped: take a turn at every new block."""
     from keeper import app, show
     from keeper.settings import read_settings
-    from keeper.turn import Turn
+    from keeper.turn import Keeper, Turn
 
     settings = read_settings(_config(config))
     console = show.console()
@@ -86,7 +99,37 @@ def run(
         else:
             show.print_turn(console, turn, dry_run)
 
-    app.run(settings, dry_run, on_turn, lambda error: print(error, file=sys.stderr, flush=True))
+    with ExitStack() as opened:
+        standing = opened.enter_context(_serving(settings, web_at or WEB)) if web or web_at else None
+
+        def on_open(keeper: Keeper) -> None:
+            if standing and keeper.sender:
+                standing.add_account(keeper.sender.address)
+
+        app.run(settings, dry_run, on_turn, lambda error: print(error, file=sys.stderr, flush=True), on_open)
+
+
+@cli.command()
+def web(
+    place: Annotated[
+        str,
+        typer.Argument(metavar="[HOST:PORT]", help="Where to listen; loopback only, unless you say more."),
+    ] = WEB,
+    config: Config = None,
+) -> None:
+    """Show the dashboard of a keeper that runs elsewhere on this machine; it reads, and changes nothing.
+
+    Its token is made once and kept beside the journal, or is given as KEEPER_WEB_TOKEN. Prometheus reads /metrics with
+    the same token as a bearer's.
+    """
+    from keeper.settings import read_settings
+
+    ended = threading.Event()
+    with _serving(read_settings(_config(config)), place):
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, lambda *_: ended.set())
+        while not ended.wait(3600):
+            pass
 
 
 @cli.command()
@@ -218,6 +261,26 @@ def demo(
         show.print_json(record.to_json())
     else:
         play.print_record(console, record, out)
+
+
+@contextmanager
+def _serving(settings: Settings, place: str) -> Iterator[Standing]:
+    """The dashboard for as long as the block lasts; where it and its token are is told on standard error."""
+    try:
+        from keeper.watch.serve import serving
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        raise Misconfigured(f"web: {library} is not installed; install the extra `web`") from error
+
+    with serving(settings, place) as standing:
+        told = f"web: the dashboard is at {standing.url}"
+        if standing.token_file is not None:
+            told += f", and its token in {standing.token_file}"
+        print(told, file=sys.stderr, flush=True)
+        if standing.is_open:
+            told = "web: other machines reach it, and over plain HTTP: put a proxy with TLS before it"
+            print(told, file=sys.stderr, flush=True)
+        yield standing
 
 
 def _config(given: Path | None) -> Path:

@@ -132,13 +132,13 @@ class Reader:
         if sender is not None:
             wanted.append(intent.c.sender == sender)
         with self._transaction() as db:
-            found = _flights(db, *wanted)
+            found = flights_where(db, *wanted)
         return tuple(sorted(found, key=lambda flight: (flight.chain_id, flight.sender, flight.nonce)))
 
     def actions(self, owner: Address | None = None) -> tuple[Flight, ...]:
         """Every intent ever opened, oldest first, with plan, rehearsal, attempts and receipt."""
         with self._transaction() as db:
-            return _flights(db) if owner is None else _flights(db, intent.c.owner == owner)
+            return flights_where(db) if owner is None else flights_where(db, intent.c.owner == owner)
 
     def story(self, intent_id: str) -> tuple[Step, ...]:
         """Everywhere one flight has stood, and why."""
@@ -180,7 +180,7 @@ class Reader:
         forgiven = select(func.coalesce(func.max(breaker.c.forgiven), 0)).where(breaker.c.name == name)
         with self._transaction() as db:
             after = db.execute(forgiven).scalar_one()
-            return _flights(db, intent.c.opened > after, intent.c.deadline > deadline)
+            return flights_where(db, intent.c.opened > after, intent.c.deadline > deadline)
 
     def final(self) -> tuple[int, str] | None:
         """Number and hash of the last block that was written down as final; None before there was one."""
@@ -445,7 +445,8 @@ def _next_n(db: Connection, table: Any, intent_id: str) -> int:
     return top + 1
 
 
-def _flights(db: Connection, *wanted: ColumnElement[bool]) -> tuple[Flight, ...]:
+def flights_where(db: Connection, *wanted: ColumnElement[bool]) -> tuple[Flight, ...]:
+    """The flights whose intents are wanted, oldest first."""
     found = db.execute(select(intent).where(*wanted).order_by(intent.c.opened)).mappings().all()
     if not found:
         return ()
@@ -473,14 +474,14 @@ def _page(db: Connection, owner: Address, row: RowMapping) -> Page:
     after = (
         select(func.min(intent.c.opened)).where(mine, intent.c.decided_block > block.number).scalar_subquery()
     )
-    later = _flights(db, intent.c.opened == after)
-    earlier = _flights(db, mine, intent.c.decided_block < block.number, _under_way_at(block.number))
+    later = flights_where(db, intent.c.opened == after)
+    earlier = flights_where(db, mine, intent.c.decided_block < block.number, _under_way_at(block.number))
     return Page(
         block=block,
         note=row["note"],
         verdicts=tuple(found),
         rivals=tuple(db.execute(others).scalars()),
-        flights=_flights(db, mine, intent.c.decided_hash == block.hash),
+        flights=flights_where(db, mine, intent.c.decided_hash == block.hash),
         open=earlier,
         later=later[0] if later else None,
     )

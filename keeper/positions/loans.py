@@ -14,12 +14,12 @@ from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
 from keeper.domain.plans import Move, Plan
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, Address
+from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, Address
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen
 from keeper.protocols.loan_thresholds import REBALANCE, Action, Finding, rebalance_call
 from keeper.size.steps import Step
 
@@ -71,7 +71,7 @@ class LoanPositions:
             way = UP if finding.action is Action.RELEVERAGE else DOWN
             moves = way.moves(sold, owed, finding.swapped, finding.amount, finding.fee)
         floor, target = _health_text(rule.band.floor_bps), _health_text(rule.band.target_bps)
-        return Look(verdict, f"{floor} → {target}", _fields(rule), moves)
+        return Look(verdict, f"{floor} → {target}", _fields(rule), moves, _marks(rule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,16 @@ class LoanBreach:
 def _beyond(key: RuleKey) -> Verdict:
     why = f"rule: only the first {key.id} of an owner are held, not this or any after it"
     return Verdict(key, Kind.BARRED, why, health_measure(None))
+
+
+def _marks(rule: LoanRule) -> Marks | None:
+    """The band on the scale of health; a band in leverage is on none."""
+    if rule.terms.in_leverage:
+        return None
+    low, target, high = (
+        bps * HEALTH_WAD_PER_BPS for bps in (rule.band.floor_bps, rule.band.target_bps, rule.band.ceiling_bps)
+    )
+    return Marks(low, target, high or None)
 
 
 def _fields(rule: LoanRule) -> Mapping[str, str | int]:

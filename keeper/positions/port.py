@@ -70,13 +70,26 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """Where a band lies on the scale of its measure, in the measure's own units; None where it has no such mark."""
+
+    low: int | None
+    target: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
-    """One rule as it stands now: the verdict with the contract's last word, its band and fields, what it would move."""
+    """One rule as it stands now: the verdict with the contract's last word, its band and fields, what it would move.
+
+    `marks` is the band as numbers, to be drawn; None where the measure has no one scale to draw it on.
+    """
 
     verdict: Verdict
     band: str
     rule: Mapping[str, str | int]
     moves: tuple[Move, ...]
+    marks: Marks | None = None
 
 
 class Positions(Protocol):
