@@ -12,6 +12,7 @@ from keeper.domain.flights import Flight, Step
 from keeper.domain.rules import RuleKey
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.journal.annals import Annals, Moment, Newest, Span
+from keeper.journal.journal import Latch
 from keeper.positions.port import Look, Marks
 from keeper.show import flight_json
 from keeper.watch.outlook import View
@@ -22,7 +23,9 @@ _POINTS: Final = 240
 _URGENCY: Final = (Kind.BREACHED, Kind.BLIND, Kind.BARRED, Kind.WITHIN)
 
 
-def state_json(chain_id: int, newest: Newest | None, flights: Sequence[Flight], view: View) -> dict[str, Any]:
+def state_json(
+    chain_id: int, newest: Newest | None, flights: Sequence[Flight], view: View, latches: Sequence[Latch] = ()
+) -> dict[str, Any]:
     """Everything the page shows without being asked: positions, breached first, and flights, newest first."""
     verdicts = newest.verdicts if newest else ()
     ordered = sorted(verdicts, key=lambda verdict: _order(verdict, view.looks.get(verdict.key)))
@@ -32,6 +35,7 @@ def state_json(chain_id: int, newest: Newest | None, flights: Sequence[Flight], 
         "block": newest
         and {"number": newest.block.number, "hash": newest.block.hash, "timestamp": newest.block.timestamp},
         "note": newest.note if newest else "",
+        "latches": [{"name": latch.name, "block": latch.block, "why": latch.why} for latch in latches],
         "outlook": {"block": view.block.number if view.block else None, "trouble": view.trouble},
         "balances": [
             {"account": account, "wei": str(wei), "ether": f"{wei / 1e18:.4f}"}

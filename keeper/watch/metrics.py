@@ -74,6 +74,10 @@ def _of_journal(annals: Annals) -> Iterator[Metric]:
         for kind in Kind:
             verdicts.add_metric([kind.name.lower()], sum(each.kind is kind for each in newest.verdicts))
         yield verdicts
+    breakers = GaugeMetricFamily("keeper_breaker_latched", "Breakers that await a person.", labels=["name"])
+    for latch in annals.latches():
+        breakers.add_metric([latch.name], 1)
+    yield breakers
     flights = GaugeMetricFamily("keeper_flights", "Flights by where they stand.", labels=["state"])
     for state in State:
         flights.add_metric([state.value], tally.flights.get(state, 0))

@@ -112,7 +112,7 @@ class Pulse:
 
     def _refresh(self, annals: Annals | None, trouble: str) -> None:
         view = self._view
-        seen = (annals.mark() if annals else (), view, trouble)
+        seen = ((annals.mark(), annals.latches()) if annals else (), view, trouble)
         if seen == self._seen:
             return
         chain_id = self._settings.chain.id
@@ -121,10 +121,8 @@ class Pulse:
         else:
             newest = annals.newest()
             self._senders = annals.tally().senders
-            content = {
-                **state_json(chain_id, newest, annals.latest_flights(MOST_FLIGHTS), view),
-                "trouble": "",
-            }
+            flights = annals.latest_flights(MOST_FLIGHTS)
+            content = {**state_json(chain_id, newest, flights, view, annals.latches()), "trouble": ""}
         turn = annals.mark()[0] if annals else self._turn
         if turn != self._turn:
             self._turn, self._turn_seen_at = turn, time.monotonic()

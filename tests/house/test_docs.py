@@ -14,7 +14,7 @@ import typer
 from keeper.cli import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/performance.md"]
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/performance.md", "docs/runbook.md"]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What a reader has, and this project does not answer for.
 SYSTEM = {"cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "pip", "pipx", "python", "sqlite3"}
@@ -105,7 +105,7 @@ def test_the_two_first_commands__in_the_readme__are_those_of_a_fresh_clone() -> 
 def test_a_path__linked_from_a_document__leads_somewhere(document: str) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / document).read_text(encoding="utf-8"))
     local = [link for link in links if "://" not in link]
-    assert [link for link in local if not (ROOT / link).exists()] == []
+    assert [link for link in local if not (ROOT / document).parent.joinpath(link).exists()] == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
+from keeper.journal.journal import reset
 from keeper.settings import Settings
 from keeper.watch.pages import COOKIE, HEADERS
 from keeper.watch.serve import host_and_port, serving
@@ -360,3 +361,16 @@ with serving(read_settings(Path({str(settings.journal.path.parent / "keeper.toml
     assert done.returncode == 0, done.stderr
     assert SECRET not in done.stdout + done.stderr
     assert COOKIE not in done.stdout + done.stderr
+
+
+def test_a_breaker__that_tripped__is_told_and_counted_until_it_is_reset(kept: Kept, dashboard: Asker) -> None:
+    kept.turn()
+    assert kept.keeper.journal is not None
+    kept.keeper.journal.latch("reverts", 7, "breaker: the last 3 actions reverted")
+    state = dashboard.until(lambda state: state["latches"])
+    assert state["latches"] == [
+        {"name": "reverts", "block": 7, "why": "breaker: the last 3 actions reverted"}
+    ]
+    assert b'keeper_breaker_latched{name="reverts"} 1.0' in dashboard.ask("/metrics").body
+    reset(kept.journal)
+    assert not dashboard.until(lambda state: not state["latches"])["latches"]

@@ -287,6 +287,10 @@ function paint() {
   const trouble = $("trouble");
   trouble.hidden = !state.trouble;
   if (trouble.textContent !== state.trouble) trouble.textContent = state.trouble;
+  $("latches").hidden = state.latches.length === 0;
+  $("latches").replaceChildren(...state.latches.map(latch => el("li", {className: "trouble"},
+    el("b", {}, `Nothing is sent: the breaker ${latch.name} tripped at block ${latch.block}. `), `${latch.why}. Reset it with `,
+    el("code", {}, `keeper resume ${latch.name}`), ".")));
   $("note").hidden = !state.note;
   $("note").textContent = state.note;
   if (!state.trouble || !cards.size) paintPositions();
