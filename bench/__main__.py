@@ -1,6 +1,7 @@
 """Measure everything, print the table, and leave it as JSON.
 
-Lower is better in every row. Compare a figure with its peers of the same run: they shared the machine.
+Lower is better, but in rows that tell a speed. Compare a figure with its peers of the same run: they shared the
+machine.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from bench.devnet import devnet_ready
 from bench.gas import deleverage_gas_ratio
+from bench.plan import sweep_speeds
 from bench.read_loans import read_loan_cold
 from bench.rows import Row, show, write
 from bench.stage import ROOT
@@ -24,6 +26,7 @@ MEASURES: Final[dict[str, Callable[[bool], list[Row]]]] = {
     "read": read_loan_cold,
     "turn": turn_100_loans,
     "gas": deleverage_gas_ratio,
+    "plan": sweep_speeds,
 }
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was measured, lower being better; `peers` did the same job in the same run, on the same chain.
+    """What was measured, lower being better but for what is told a second; `peers` did the same job in the same run.
 
     `goal` is None where a figure is told for its own sake.
     """
@@ -24,6 +24,18 @@ class Row:
     unit: str
     goal: float | None
     peers: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_speed(self) -> bool:
+        """Whether more is better."""
+        return self.unit.endswith("/s")
+
+    @property
+    def is_met(self) -> bool:
+        """Whether a goal is reached."""
+        return self.goal is not None and (
+            self.value >= self.goal if self.is_speed else self.value <= self.goal
+        )
 
 
 def write(rows: Sequence[Row], path: Path) -> None:
@@ -40,8 +52,8 @@ def show(console: Console, rows: Sequence[Row]) -> None:
     for column in ("figure", "value", "unit", "goal", "of keeper's"):
         table.add_column(column, justify="left" if column in ("figure", "unit") else "right")
     for row in rows:
-        met = "" if row.goal is None else "green" if row.value <= row.goal else "yellow"
-        goal = "" if row.goal is None else f"≤ {_figure(row.goal)}"
+        met = "" if row.goal is None else "green" if row.is_met else "yellow"
+        goal = "" if row.goal is None else f"{'≥' if row.is_speed else '≤'} {_figure(row.goal)}"
         table.add_row(Text(row.name, "bold"), Text(_figure(row.value), met), row.unit, goal, "")
         for peer, value in row.peers.items():
             table.add_row(Text(f"  {peer}", "dim"), _figure(value), row.unit, "", f"{value / row.value:.2f}x")
@@ -50,4 +62,12 @@ def show(console: Console, rows: Sequence[Row]) -> None:
 
 def _figure(value: float) -> str:
     """Three digits that count."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 10 else f"{value:.3f}"
+    return (
+        f"{value:.3g}"
+        if value >= 1e6
+        else f"{value:,.0f}"
+        if value >= 100
+        else f"{value:.3g}"
+        if value >= 10
+        else f"{value:.3f}"
+    )
