@@ -125,7 +125,7 @@ def measure(path: Path, risk_aversion: float) -> Metrics:
         earned_bps=_bps_a_year(np.diff(path.earned), path.equity[:-1], years),
         lvr_bps=_bps_a_year(np.diff(path.lost), path.equity[:-1], years),
         time_within=float(np.mean((path.measure >= path.low) & (path.measure <= path.high))),
-        shortfall_bps=(_log_growth(path.ideal) - _log_growth(path.equity)) / years * 1e4,
+        shortfall_bps=_behind(path) / years * 1e4,
         realised_fee_bps=realised_fee(returns, ideal, risk_aversion, per_year) * 1e4,
         certainty_fee_bps=certainty_fee(cost / 1e4, error, risk_aversion) * 1e4,
     )
@@ -245,6 +245,12 @@ def _bps_a_year(money: Floats, worth: Floats, years: float) -> float:
 
 def _log_growth(equity: Floats) -> float:
     return math.log(equity[-1] / equity[0]) if equity[-1] > 0 else -math.inf
+
+
+def _behind(path: Path) -> float:
+    ideal, ours = _log_growth(path.ideal), _log_growth(path.equity)
+    # Where both are ruined neither is behind.
+    return 0.0 if ideal == ours else ideal - ours
 
 
 def _deviation(path: Path) -> Floats:

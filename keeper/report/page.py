@@ -2,7 +2,7 @@
 
 plotly's own script is written into the file, and a content policy forbids the browser to load anything else. Plots take
 their ink from the page, which follows the reader's light or dark setting; what is plotted also stands in a table.
-`page.html` holds the page itself.
+`page.html` holds the page itself, `page.css` and `page.js` what it shares with other pages.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def write_html(record: Record, path: Path) -> None:
     if record.baskets:
         told = (plots.baskets(record.baskets), _basket_caption(record.baskets))
         figures.append(("basket", "A basket held to its weight, and one left alone", *told))
-    page = Template(files("keeper.report").joinpath("page.html").read_text(encoding="utf-8"))
+    page = Template(packaged("page.html"))
     text = page.substitute(
         title=escape(record.title),
         summary=escape(summary(record)),
         cards=_cards(record),
-        figures="\n".join(_figure(*figure) for figure in figures),
+        figures="\n".join(figure_html(*figure) for figure in figures),
         acts=_acts(record) + _others(record),
         seizures=_seizures(record),
         reasons=_reasons(record),
@@ -64,11 +64,19 @@ def write_html(record: Record, path: Path) -> None:
         late=escape(count_text(record.late, "block")),
         length=escape(f"{record.blocks:,} blocks in {record.wall_s:.1f} s"),
         plotly=get_plotlyjs(),
+        style=packaged("page.css"),
+        paint=packaged("page.js"),
     )
     path.write_text(text, encoding="utf-8")
 
 
-def _figure(name: str, title: str, plot: str, caption: str) -> str:
+def packaged(name: str) -> str:
+    """A file beside this one, as text."""
+    return files("keeper.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def figure_html(name: str, title: str, plot: str, caption: str) -> str:
+    """A plot with its heading and caption; what it shows must also stand in a table."""
     data = plot.replace("</", "<\\/")  # which would end the script
     return f"""<section aria-labelledby="{name}-title">
 <h2 id="{name}-title">{escape(title)}</h2>
@@ -155,10 +163,13 @@ def _cards(record: Record) -> str:
         ("Acts of the keeper", f"{len(record.acts):,}"),
         ("Fees, slippage and gas", usd_text(record.cost.total)),
     ]
-    return _card("guarded", "Guarded by a rule", guarded) + _card("twin", "Twin, without a rule", twin)
+    return card_html("guarded", "Guarded by a rule", guarded) + card_html(
+        "twin", "Twin, without a rule", twin
+    )
 
 
-def _card(kind: str, title: str, lines: Sequence[tuple[str, str]]) -> str:
+def card_html(kind: str, title: str, lines: Sequence[tuple[str, str]]) -> str:
+    """A card of terms with their figures."""
     items = "".join(f"<div><dt>{escape(term)}</dt><dd>{escape(value)}</dd></div>" for term, value in lines)
     return f'<section class="card {kind}"><h2>{escape(title)}</h2><dl>{items}</dl></section>\n'
 
@@ -179,7 +190,7 @@ def _acts(record: Record) -> str:
         )
         for act in record.acts
     ]
-    table = _table("What the keeper did", heads, rows, "The keeper never had to act.", words=1)
+    table = table_html("What the keeper did", heads, rows, "The keeper never had to act.", words=1)
     if record.failed:
         failed = count_text(record.failed, "further transaction")
         table += f"<p>{failed} came to nothing, for {usd_text(record.failed_gas)} of gas.</p>"
@@ -204,7 +215,9 @@ def _others(record: Record) -> str:
             )
             for act in record.ranges.acts
         ]
-        told += _table("What it did for the range", heads, moved, "The price never left the range.", words=1)
+        told += table_html(
+            "What it did for the range", heads, moved, "The price never left the range.", words=1
+        )
     if record.baskets:
         names = ("Time (UTC)", "Block", "ETH price", "Weight of ETH", "Lost", "Gas", "Why")
         reweighed = [
@@ -219,7 +232,7 @@ def _others(record: Record) -> str:
             )
             for act in record.baskets.acts
         ]
-        told += _table(
+        told += table_html(
             "What it did for the basket", names, reweighed, "The weights never left their bands.", words=1
         )
     return told
@@ -247,7 +260,7 @@ def _seizures(record: Record) -> str:
         )
         for seized in record.seizures
     ]
-    return _table("Liquidations", heads, rows, "Nobody was liquidated.")
+    return table_html("Liquidations", heads, rows, "Nobody was liquidated.")
 
 
 def _reasons(record: Record) -> str:
@@ -263,7 +276,7 @@ def _reasons(record: Record) -> str:
         )
         for reason in record.reasons
     ]
-    table = _table("The reasons in the journal", heads, rows, "No turn called for anything.", words=2)
+    table = table_html("The reasons in the journal", heads, rows, "No turn called for anything.", words=2)
     turns = f"The keeper took {count_text(record.turns, 'turn')}; in {record.quiet:,} of them the loan was within its band."
     return table + f"<p>{turns}</p>"
 
@@ -282,10 +295,10 @@ def _hours(record: Record) -> str:
         )
         for hour in record.hours
     ]
-    return _table("Hour by hour", heads, rows, "")
+    return table_html("Hour by hour", heads, rows, "")
 
 
-def _table(
+def table_html(
     title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], empty: str, words: int = 0
 ) -> str:
     """A table whose last `words` columns are prose, the others figures; one that is too long is cut, and says so."""

@@ -5,44 +5,34 @@ Assumes: plotly, which is imported nowhere else.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-import plotly.graph_objects as go
-import plotly.io
-
+from keeper.report.ink import (
+    CALM,
+    DANGER,
+    FEE,
+    GAS,
+    GUARDED,
+    INK,
+    RANGE,
+    SLIPPAGE,
+    SOFT,
+    TWIN,
+    json_of,
+    moment_text,
+    plain_figure,
+)
 from keeper.report.record import Record
 from keeper.report.stories import BasketStory, RangeStory
 from keeper.report.texts import clock_text, usd_text
 
-# plotly refuses a colour it does not know, so each role is drawn in a stand-in and renamed in the JSON.
-_INK: Final = "#010101"
-_SOFT: Final = "#020202"
-_LINE: Final = "#030303"
-_GUARDED: Final = "#040404"
-_TWIN: Final = "#050505"
-_RANGE: Final = "#060606"
-_NAMES: Final = {
-    _INK: "ink",
-    _SOFT: "soft",
-    _LINE: "line",
-    _GUARDED: "guarded",
-    _TWIN: "twin",
-    _RANGE: "range",
-}
 _HOUR: Final = 3600
-# These read on white and on near-black alike.
-_DANGER: Final = "#d6404f"
-_CALM: Final = "#2f9e6e"
-_FEE: Final = "#7a6ff0"
-_SLIPPAGE: Final = "#d9a21b"
-_GAS: Final = "#3aa0b5"
 
 
 def price(record: Record) -> str:
     """ETH by hour, with the keeper's acts and the twin's liquidations where they happened."""
-    figure = _figure("US dollars", "$,.0f")
-    middles = [_moment(hour.time + _HOUR // 2) for hour in record.hours]
+    figure = plain_figure("US dollars", "$,.0f")
+    middles = [moment_text(hour.time + _HOUR // 2) for hour in record.hours]
     for name, values, fill in (
         ("", [hour.price_low for hour in record.hours], None),
         ("range of the hour", [hour.price_high for hour in record.hours], "tonexty"),
@@ -53,9 +43,9 @@ def price(record: Record) -> str:
             name=name,
             showlegend=bool(name),
             mode="lines",
-            line={"color": _SOFT, "width": 0, "shape": "hvh"},
+            line={"color": SOFT, "width": 0, "shape": "hvh"},
             fill=fill,
-            fillcolor=_RANGE,
+            fillcolor=RANGE,
             hoverinfo="skip",
         )
     figure.add_scatter(
@@ -63,15 +53,15 @@ def price(record: Record) -> str:
         y=[record.hours[0].price_open, *(hour.price for hour in record.hours)],
         name="ETH",
         mode="lines",
-        line={"color": _INK, "width": 1.8},
+        line={"color": INK, "width": 1.8},
         hovertemplate="%{y:$,.2f}",
     )
     figure.add_scatter(
-        x=[_moment(act.time) for act in record.acts],
+        x=[moment_text(act.time) for act in record.acts],
         y=[act.price for act in record.acts],
         name="keeper acts",
         mode="markers",
-        marker={"symbol": "triangle-up", "size": 12, "color": _GUARDED},
+        marker={"symbol": "triangle-up", "size": 12, "color": GUARDED},
         text=[
             f"repaid {usd_text(act.repaid)}, health {act.health_before:.2f} → {act.health_after:.2f}"
             for act in record.acts
@@ -79,39 +69,39 @@ def price(record: Record) -> str:
         hovertemplate="%{y:$,.2f}: %{text}",
     )
     figure.add_scatter(
-        x=[_moment(seized.time) for seized in record.seizures],
+        x=[moment_text(seized.time) for seized in record.seizures],
         y=[seized.price for seized in record.seizures],
         name="liquidation",
         mode="markers",
-        marker={"symbol": "x", "size": 9, "color": _TWIN},
+        marker={"symbol": "x", "size": 9, "color": TWIN},
         text=[f"{'guarded' if s.guarded else 'twin'} lost {usd_text(s.penalty)}" for s in record.seizures],
         hovertemplate="%{y:$,.2f}: %{text}",
     )
     figure.update_layout(hovermode="closest")
-    return _json(figure)
+    return json_of(figure)
 
 
 def health(record: Record) -> str:
     """The lowest health of each hour, with the rule's floor and target and Aave's line."""
-    figure = _figure("health factor", ".2f")
+    figure = plain_figure("health factor", ".2f")
     terms = record.terms
     for name, colour, values in (
-        ("guarded", _GUARDED, [hour.guarded_low for hour in record.hours]),
-        ("twin", _TWIN, [hour.twin_low for hour in record.hours]),
+        ("guarded", GUARDED, [hour.guarded_low for hour in record.hours]),
+        ("twin", TWIN, [hour.twin_low for hour in record.hours]),
     ):
         figure.add_scatter(
-            x=[_moment(hour.time + _HOUR // 2) for hour in record.hours],
+            x=[moment_text(hour.time + _HOUR // 2) for hour in record.hours],
             y=values,
             name=name,
             mode="lines",
             line={"color": colour, "width": 2.2, "shape": "hvh"},
             hovertemplate="%{y:.3f}",
         )
-    ends = [_moment(record.hours[0].time), _moment(record.hours[-1].time + _HOUR)]
+    ends = [moment_text(record.hours[0].time), moment_text(record.hours[-1].time + _HOUR)]
     for level, name, colour, dash in (
-        (terms.target, f"target {terms.target:.2f}", _CALM, "dot"),
-        (terms.floor, f"floor {terms.floor:.2f}", _CALM, "dash"),
-        (1.0, "liquidation 1.00", _DANGER, "solid"),
+        (terms.target, f"target {terms.target:.2f}", CALM, "dot"),
+        (terms.floor, f"floor {terms.floor:.2f}", CALM, "dash"),
+        (1.0, "liquidation 1.00", DANGER, "solid"),
     ):
         figure.add_scatter(
             x=ends,
@@ -121,24 +111,24 @@ def health(record: Record) -> str:
             line={"color": colour, "width": 1.4, "dash": dash},
             hoverinfo="skip",
         )
-    figure.add_hrect(y0=terms.floor, y1=terms.target, fillcolor=_CALM, opacity=0.08, line_width=0)
+    figure.add_hrect(y0=terms.floor, y1=terms.target, fillcolor=CALM, opacity=0.08, line_width=0)
     seen = [
         value for hour in record.hours for value in (hour.guarded_low, hour.twin_low) if value is not None
     ]
     top = min(max([*seen, terms.target]), 2 * terms.target)
     figure.update_yaxes(range=[min([*seen, 1.0]) - 0.08, top + 0.12])
-    return _json(figure)
+    return json_of(figure)
 
 
 def cost(record: Record) -> str:
     """Each act's cost, stacked."""
-    figure = _figure("US dollars", "$,.2f")
+    figure = plain_figure("US dollars", "$,.2f")
     figure.update_layout(barmode="relative", bargap=0.35)
     when = [clock_text(act.time) for act in record.acts]
     for name, colour, values in (
-        ("pool fee", _FEE, [act.cost.fee for act in record.acts]),
-        ("slippage", _SLIPPAGE, [act.cost.slippage for act in record.acts]),
-        ("gas", _GAS, [act.cost.gas for act in record.acts]),
+        ("pool fee", FEE, [act.cost.fee for act in record.acts]),
+        ("slippage", SLIPPAGE, [act.cost.slippage for act in record.acts]),
+        ("gas", GAS, [act.cost.gas for act in record.acts]),
     ):
         figure.add_bar(
             x=when,
@@ -148,15 +138,15 @@ def cost(record: Record) -> str:
             hovertemplate="%{y:$,.2f}",
         )
     figure.update_xaxes(type="category")
-    return _json(figure)
+    return json_of(figure)
 
 
 def equity(record: Record) -> str:
     """Collateral minus debt of both, at the end of each hour."""
-    figure = _figure("US dollars", "$,.0f")
+    figure = plain_figure("US dollars", "$,.0f")
     for name, colour, values in (
-        ("guarded", _GUARDED, [record.guarded.equity_start, *(hour.guarded_equity for hour in record.hours)]),
-        ("twin", _TWIN, [record.twin.equity_start, *(hour.twin_equity for hour in record.hours)]),
+        ("guarded", GUARDED, [record.guarded.equity_start, *(hour.guarded_equity for hour in record.hours)]),
+        ("twin", TWIN, [record.twin.equity_start, *(hour.twin_equity for hour in record.hours)]),
     ):
         figure.add_scatter(
             x=_ends(record),
@@ -167,13 +157,13 @@ def equity(record: Record) -> str:
             hovertemplate="%{y:$,.2f}",
         )
     figure.update_yaxes(rangemode="tozero")
-    return _json(figure)
+    return json_of(figure)
 
 
 def ranges(story: RangeStory) -> str:
     """ETH by hour, inside or outside the range that follows it and the one that stays."""
-    figure = _figure("US dollars", "$,.0f")
-    middles = [_moment(hour.time + _HOUR // 2) for hour in story.hours]
+    figure = plain_figure("US dollars", "$,.0f")
+    middles = [moment_text(hour.time + _HOUR // 2) for hour in story.hours]
     for name, values, fill in (
         ("", [hour.guarded.lower for hour in story.hours], None),
         ("guarded range", [hour.guarded.upper for hour in story.hours], "tonexty"),
@@ -184,9 +174,9 @@ def ranges(story: RangeStory) -> str:
             name=name,
             showlegend=bool(name),
             mode="lines",
-            line={"color": _GUARDED, "width": 1.4, "shape": "hvh"},
+            line={"color": GUARDED, "width": 1.4, "shape": "hvh"},
             fill=fill,
-            fillcolor=_RANGE,
+            fillcolor=RANGE,
             hovertemplate="%{y:$,.2f}",
         )
     for name, level in (("twin's range", story.still.upper), ("", story.still.lower)):
@@ -196,36 +186,36 @@ def ranges(story: RangeStory) -> str:
             name=name,
             showlegend=bool(name),
             mode="lines",
-            line={"color": _TWIN, "width": 1.4, "dash": "dash"},
+            line={"color": TWIN, "width": 1.4, "dash": "dash"},
             hoverinfo="skip",
         )
     figure.add_scatter(
-        x=[_moment(hour.time + _HOUR) for hour in story.hours],
+        x=[moment_text(hour.time + _HOUR) for hour in story.hours],
         y=[hour.price for hour in story.hours],
         name="ETH",
         mode="lines",
-        line={"color": _INK, "width": 1.8},
+        line={"color": INK, "width": 1.8},
         hovertemplate="%{y:$,.2f}",
     )
     figure.add_scatter(
-        x=[_moment(act.time) for act in story.acts],
+        x=[moment_text(act.time) for act in story.acts],
         y=[act.price for act in story.acts],
         name="recentred",
         mode="markers",
-        marker={"symbol": "triangle-up", "size": 12, "color": _GUARDED},
+        marker={"symbol": "triangle-up", "size": 12, "color": GUARDED},
         text=[f"to {usd_text(act.after.lower)} … {usd_text(act.after.upper)}" for act in story.acts],
         hovertemplate="%{y:$,.2f}: %{text}",
     )
-    return _json(figure)
+    return json_of(figure)
 
 
 def baskets(story: BasketStory) -> str:
     """The weight of ETH in both baskets, with the rule's band."""
-    figure = _figure("weight of ETH", ".0%")
-    ends = [_moment(hour.time + _HOUR) for hour in story.hours]
+    figure = plain_figure("weight of ETH", ".0%")
+    ends = [moment_text(hour.time + _HOUR) for hour in story.hours]
     for name, colour, values in (
-        ("guarded", _GUARDED, [hour.guarded_weight for hour in story.hours]),
-        ("twin", _TWIN, [hour.twin_weight for hour in story.hours]),
+        ("guarded", GUARDED, [hour.guarded_weight for hour in story.hours]),
+        ("twin", TWIN, [hour.twin_weight for hour in story.hours]),
     ):
         figure.add_scatter(
             x=ends,
@@ -238,7 +228,7 @@ def baskets(story: BasketStory) -> str:
     figure.add_hrect(
         y0=story.target - story.band,
         y1=story.target + story.band,
-        fillcolor=_CALM,
+        fillcolor=CALM,
         opacity=0.08,
         line_width=0,
     )
@@ -253,43 +243,12 @@ def baskets(story: BasketStory) -> str:
             name=name,
             showlegend=bool(name),
             mode="lines",
-            line={"color": _CALM, "width": 1.4, "dash": dash},
+            line={"color": CALM, "width": 1.4, "dash": dash},
             hoverinfo="skip",
         )
-    return _json(figure)
+    return json_of(figure)
 
 
 def _ends(record: Record) -> list[str]:
     """The start of the play, and the end of every hour."""
-    return [_moment(record.hours[0].time), *(_moment(hour.time + _HOUR) for hour in record.hours)]
-
-
-def _moment(seconds: int) -> str:
-    # Without a zone: a browser would move it to the reader's.
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _figure(unit: str, form: str) -> Any:
-    axis = {"gridcolor": _LINE, "zerolinecolor": _LINE, "linecolor": _LINE, "fixedrange": True}
-    return go.Figure(
-        layout={
-            "template": None,
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "font": {"family": "system-ui, sans-serif", "size": 13, "color": _INK},
-            "margin": {"l": 56, "r": 12, "t": 36, "b": 40},
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
-            "hovermode": "x unified",
-            "hoverlabel": {"bgcolor": "#fdfdfd", "font": {"color": "#1b2430"}},
-            "dragmode": False,
-            "xaxis": {**axis, "showgrid": False, "tickangle": 0, "nticks": 7},
-            "yaxis": {**axis, "title": {"text": unit, "font": {"color": _SOFT}}, "tickformat": form},
-        }
-    )
-
-
-def _json(figure: Any) -> str:
-    text: str = plotly.io.to_json(figure)
-    for stand_in, name in _NAMES.items():
-        text = text.replace(f'"{stand_in}"', f'"var(--{name})"')
-    return text
+    return [moment_text(record.hours[0].time), *(moment_text(hour.time + _HOUR) for hour in record.hours)]

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guard": {"domain"},
     "breakers": {"domain"},
     "planner": {"domain", "judge", "size"},
-    "report": {"domain"},
+    "report": {"domain", "planner"},
     "journal": {"domain"},
     "chain": {"domain", "protocols"},
     "send": {"domain", "chain", "journal"},

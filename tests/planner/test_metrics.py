@@ -175,6 +175,13 @@ def test_ruin__once_suffered__is_not_undone() -> None:
     )
 
 
+def test_ruin__that_the_ideal_suffered_too__leaves_nothing_behind_it() -> None:
+    both = np.array([1.0, 0.5, 0.0])
+    assert metrics.measure(a_path(both, ideal=both), 5).shortfall_bps == 0
+    saved = metrics.measure(a_path(np.ones(3), ideal=both), 5)
+    assert saved.shortfall_bps == -math.inf
+
+
 def test_a_certain_growth__of_returns_without_risk__is_their_growth() -> None:
     returns = np.full(1_000, math.expm1(0.1 / 365))
     for aversion in (0.0, 1.0, 5.0, 20.0):

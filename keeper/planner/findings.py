@@ -1,0 +1,66 @@
+"""What a plan found: the rule it would write, what that buys and costs, and every reason to doubt it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from keeper.planner.frontier import Frontier, TheoryPoint
+from keeper.planner.metrics import Metrics
+from keeper.planner.results import Floats, Path, Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """One rule under the name people call it by, and its figures; intervals by the figure's name in `Metrics`."""
+
+    name: str
+    rule: Mapping[str, float]
+    metrics: Metrics
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One step of a walk forward: what was best on the years known, and what it cost on those that came.
+
+    Times are unix seconds, both ends included; `best_fee_bps` is what the best rule of the later span itself would
+    have cost there, which nobody could have known.
+    """
+
+    trained: tuple[int, int]
+    tested: tuple[int, int]
+    rule: Mapping[str, float]
+    trained_fee_bps: float
+    tested_fee_bps: float
+    best_fee_bps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All of it; arrays have one entry per rule of `scores`.
+
+    `objective` says what was asked for in words. `cost` is in basis points a year (of a range,
+    how far it fell behind its rebalancing portfolio), `risk` in `risk_unit`; `fee` is what
+    rules were ranked by. `theory` are closed forms under the names people call them by. `doubts` are sentences about
+    how far to trust the choice, `notes` about the data and costs. `rule_file` is what would be put on chain.
+    """
+
+    title: str
+    objective: str
+    risk_aversion: float
+    chosen: Lived
+    path: Path
+    compared: tuple[Lived, ...]
+    scores: Scores
+    cost: Floats
+    risk: Floats
+    risk_unit: str
+    fee: Floats
+    front: Frontier
+    theory: Mapping[str, TheoryPoint]
+    crashes: Mapping[str, Metrics]
+    folds: tuple[Fold, ...]
+    doubts: tuple[str, ...]
+    notes: tuple[str, ...]
+    rule_file: str
