@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
+from keeper import planning
 from keeper.domain.errors import KeeperError, Misconfigured
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+cli.add_typer(planning.backtest, name="backtest")
+cli.add_typer(planning.plan, name="plan")
+cli.add_typer(planning.theory, name="theory")
 
 Config = Annotated[
     Path | None,

@@ -101,7 +101,10 @@ class History:
         if first >= last:
             held = f"{iso(int(self.time[0]))} to {iso(int(self.time[-1]))}"
             raise Misconfigured(f"history: {self.name} has no bars in the time asked for; it holds {held}")
-        return self.rows(first, last)
+        cut = self.rows(first, last)
+        # What is told of the bars is told of those that are left.
+        told = set(_told(self))
+        return replace(cut, notes=(*(note for note in self.notes if note not in told), *_told(cut)))
 
     def require(self, bars: int, wanted_for: str) -> None:
         """Refuse a history that is too short for what is asked of it."""
@@ -139,8 +142,7 @@ def read_history(
         volume=extra["volume"],
         liquidity=extra["liquidity"],
     )
-    history = history.between(start, end)
-    return replace(history, notes=(*notes, *_told(history)))
+    return replace(history, notes=notes).between(start, end)
 
 
 def aligned(histories: Sequence[History]) -> tuple[History, ...]:

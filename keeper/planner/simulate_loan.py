@@ -176,7 +176,7 @@ def _attempt(
         row[TURNOVER] += sold / worth if worth > 0.0 else 0.0
         gas *= charges.attempts
         fee = sold * charges.fee
-        impact = max(worth - held[2] - (collateral - debt) - fee - premium, 0.0)
+        impact = sold * impact_share(sold, charges.impact_scale, charges.impact_exponent)
         after = health_of(collateral, debt, lending.threshold)
     held[0], held[1], held[2] = collateral / price, debt, held[2] - gas
     count_cost(row, worth, fee, impact, gas, premium, 0.0)

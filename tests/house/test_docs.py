@@ -14,7 +14,13 @@ import typer
 from keeper.cli import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "docs/performance.md", "docs/runbook.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/performance.md",
+    "docs/planner.md",
+    "docs/runbook.md",
+]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What a reader has, and this project does not answer for.
 SYSTEM = {"cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "pip", "pipx", "python", "sqlite3"}
@@ -70,6 +76,10 @@ def why_wrong(words: list[str]) -> str | None:
         command = group.commands.get(rest[0]) if rest and not rest[0].startswith("-") else group
         if command is None:
             return f"keeper has no command {rest[0]}"
+        if hasattr(command, "commands") and len(rest) > 1 and command is not group:
+            command, within = command.commands.get(rest[1]), rest[0]
+            if command is None:
+                return f"keeper {within} has no command {rest[1]}"
         known = {
             flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)
         }
@@ -105,11 +115,21 @@ def test_the_two_first_commands__in_the_readme__are_those_of_a_fresh_clone() -> 
 def test_a_path__linked_from_a_document__leads_somewhere(document: str) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / document).read_text(encoding="utf-8"))
     local = [link for link in links if "://" not in link]
-    assert [link for link in local if not (ROOT / document).parent.joinpath(link).exists()] == []
+    folder = (ROOT / document).parent
+    assert [link for link in local if not (folder / link).exists()] == []
 
 
 @pytest.mark.parametrize(
-    "line", ["make nothing", "keeper nothing", "keeper look --nothing", "ape run nothing", "nothing"]
+    "line",
+    [
+        "make nothing",
+        "keeper nothing",
+        "keeper look --nothing",
+        "keeper plan nothing",
+        "keeper plan loan --nothing",
+        "ape run nothing",
+        "nothing",
+    ],
 )
 def test_a_command__that_does_not_exist__is_found_out(line: str) -> None:
     assert why_wrong(line.split()) is not None

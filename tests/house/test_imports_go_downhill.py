@@ -58,6 +58,7 @@ MAY_IMPORT["watch"] = {
     "show",
 }
 MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "chain", "report", "devnet"}
+MAY_IMPORT["planning"] = {"domain", "planner", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 
 # Who may import a library that is heavy, or that another might one day replace.
@@ -78,11 +79,11 @@ DOORS: dict[str, set[str]] = {
     "pyarrow": {"devnet", "planner"},
     "pydantic": {"settings"},
     "urllib3": {"chain"},
-    "rich": {"show", "demo", "report", "planner"},
+    "rich": {"show", "demo", "report", "planning"},
     "scipy": {"planner"},
     "sqlalchemy": {"journal"},
     "starlette": {"watch"},
-    "typer": {"cli", "planner"},
+    "typer": {"cli", "planning"},
     "uvicorn": {"watch"},
     "web3": {"chain"},
     "websockets": {"chain"},

@@ -1,0 +1,177 @@
+"""What to ask of each kind of position where nothing else is said: which rules to try, and which of thumb to beat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from keeper.domain.errors import Misconfigured
+from keeper.planner.bars import History
+from keeper.planner.cases import BasketCase, LoanCase, RangeCase, basket_case, loan_case, range_case
+from keeper.planner.costs import Costs
+from keeper.planner.objectives import Objective
+from keeper.planner.plan import Question
+from keeper.planner.rule_file import Assets
+from keeper.planner.simulate_loan import Lending
+from keeper.planner.theory.passage import health_of
+
+AAVE_WETH: Final = Lending(threshold=0.83, close_factor=0.5, full_below=0.95, bonus=0.05)
+"""Aave V3 on Ethereum, WETH as collateral: what it was through 2023."""
+
+_SHARES: Final = (0.0, 0.25, 0.5, 0.75, 0.9)
+
+
+def basket_question(
+    histories: Sequence[History],
+    targets: Sequence[float],
+    wish: Objective,
+    costs: Costs,
+    capital: float,
+    cooldowns: Sequence[float] = (0.0,),
+    looks: Sequence[float] = (1.0,),
+    assets: Assets | None = None,
+) -> Question:
+    """Bands from a two-hundredth up to the smallest weight, and back to anywhere between target and edge."""
+    least = min(*targets, 1.0 - sum(targets)) if len(targets) == len(histories) == 1 else min(targets)
+    day = histories[0].day
+    fixed = {"cooldown": cooldowns[0], "look": looks[0], "scale": float(wish.scaling)}
+    widest = max(0.9 * least, 0.01)
+    return Question(
+        title=f"A basket of {' / '.join(f'{each:.0%}' for each in targets)}",
+        histories=tuple(histories),
+        build=partial(_basket, targets=tuple(targets), costs=costs, capital=capital),
+        objective=wish,
+        costs=costs,
+        choices={
+            "trigger": np.geomspace(0.005, widest, 40),
+            "destination_share": _SHARES,
+            "cooldown": cooldowns,
+            "look": looks,
+            "scale": [wish.scaling],
+        },
+        spans={"trigger": (0.005, widest), "destination_share": (0.0, 0.95)},
+        fixed=fixed,
+        thumbs={
+            "every 30 days": {"trigger": 0.0, "look": 30.0 * day},
+            "every 91 days": {"trigger": 0.0, "look": 91.0 * day},
+            "5 percentage points": {"trigger": 0.05},
+            "20 % relative, half way back": {"trigger": 0.2, "destination": 0.1, "is_relative": 1.0},
+            "200 / 175 basis points": {"trigger": 0.02, "destination": 0.0175},
+        },
+        assets=assets or Assets(),
+    )
+
+
+def loan_question(
+    history: History,
+    lending: Lending,
+    target: float,
+    wish: Objective,
+    costs: Costs,
+    rates: tuple[float, float],
+    capital: float,
+    cooldowns: Sequence[float] = (0.0,),
+    looks: Sequence[float] = (1.0,),
+    assets: Assets | None = None,
+) -> Question:
+    """Floors between a health of 1 and the target, with ceilings above it or none; `rates` are supplied, borrowed."""
+    if target <= 1:
+        raise Misconfigured(f"loan: a target health of {target:g} is liquidation itself")
+    leverage = target / (target - lending.threshold)
+    day = history.day
+    never = {"floor": 0.0, "target": target}
+    near = 1e-4
+    thumbs = {
+        "no rule": never,
+        "back to target every 7 days": {
+            "floor": max(target * (1 - near), 1 + near),
+            "target": target,
+            "ceiling": target * (1 + near),
+            "look": 7.0 * day,
+        },
+    }
+    low, high = 0.85 * leverage, 1.15 * leverage
+    if low > 1 and health_of(high, lending.threshold) > 1:
+        thumbs["leverage held within 15 %"] = {
+            "floor": health_of(high, lending.threshold),
+            "target": target,
+            "ceiling": health_of(low, lending.threshold),
+        }
+    return Question(
+        title=f"A loan held at a health of {target:.2f} ({leverage:.2f} times leveraged)",
+        histories=(history,),
+        build=partial(_loan, lending=lending, costs=costs, rates=rates, capital=capital),
+        objective=wish,
+        costs=costs,
+        choices={
+            "floor": 1.0 + (target - 1.0) * np.linspace(0.1, 0.97, 40),
+            "target": [target],
+            "ceiling": [*(target * np.array([1.03, 1.06, 1.1, 1.15, 1.25, 1.4, 1.7])), np.inf],
+            "cooldown": cooldowns,
+            "look": looks,
+            "scale": [wish.scaling],
+        },
+        spans={
+            "floor": (1.0 + 0.05 * (target - 1.0), 1.0 + 0.98 * (target - 1.0)),
+            "ceiling": (1.02 * target, 2.0 * target),
+        },
+        fixed={"target": target, "cooldown": cooldowns[0], "look": looks[0], "scale": float(wish.scaling)},
+        thumbs=thumbs,
+        assets=assets or Assets(),
+    )
+
+
+def range_question(
+    history: History,
+    fee_yield: float | None,
+    wish: Objective,
+    costs: Costs,
+    capital: float,
+    cooldowns: Sequence[float] = (0.0,),
+    looks: Sequence[float] = (1.0,),
+    assets: Assets | None = None,
+) -> Question:
+    """Widths from 2 % to threefold either way, moved at the edge or beyond it, at once or after a hold."""
+    return Question(
+        title="A range of liquidity",
+        histories=(history,),
+        build=partial(_range, fee_yield=fee_yield, costs=costs, capital=capital),
+        objective=wish,
+        costs=costs,
+        choices={
+            "width": np.geomspace(0.02, 1.2, 40),
+            "trigger_share": [1.0, 1.1, 1.25, 1.5, 2.0],
+            "hold": [1.0, 6.0, 24.0],
+            "cooldown": cooldowns,
+            "look": looks,
+            "scale": [wish.scaling],
+        },
+        spans={"width": (0.02, 1.2), "trigger_share": (1.0, 2.0)},
+        fixed={"hold": 1.0, "cooldown": cooldowns[0], "look": looks[0], "scale": float(wish.scaling)},
+        thumbs={
+            "± 5 %, moved at the edge": {"width": math.log(1.05), "trigger": math.log(1.05)},
+            "± 25 %, moved at the edge": {"width": math.log(1.25), "trigger": math.log(1.25)},
+            "twofold, never moved": {"width": math.log(2.0), "trigger": 100.0},
+        },
+        assets=assets or Assets(),
+    )
+
+
+def _basket(
+    histories: Sequence[History], targets: tuple[float, ...], costs: Costs, capital: float
+) -> BasketCase:
+    return basket_case(histories, targets, costs, capital)
+
+
+def _loan(
+    histories: Sequence[History], lending: Lending, costs: Costs, rates: tuple[float, float], capital: float
+) -> LoanCase:
+    return loan_case(histories[0], lending, costs, rates[0], rates[1], capital)
+
+
+def _range(histories: Sequence[History], fee_yield: float | None, costs: Costs, capital: float) -> RangeCase:
+    return range_case(histories[0], costs, fee_yield, costs.fee, capital)

@@ -1,0 +1,255 @@
+"""From a history and a wish to a rule: objectives, the optimiser, the walk forward, the file for the chain."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from keeper.domain.errors import Misconfigured
+from keeper.domain.loans import Band, Limits, LoanRule
+from keeper.domain.units import NOBODY, Address
+from keeper.planner.cases import (
+    AGAINST_VOLATILITY,
+    FIXED,
+    WITH_VOLATILITY,
+    BasketCase,
+    basket_case,
+    loan_case,
+)
+from keeper.planner.costs import Costs, Impact, ether_history
+from keeper.planner.objectives import WISHES, objective
+from keeper.planner.plan import Effort, plan
+from keeper.planner.questions import AAVE_WETH, basket_question, loan_question, range_question
+from keeper.planner.results import COLUMNS, Floats, Scores
+from keeper.planner.rule_file import Assets, rule_file
+from keeper.planner.search import search
+from keeper.planner.sweep import grid, sweep
+from keeper.planner.theory.bands import best_band
+from keeper.planner.walk import walk_forward
+from tests.planner.histories import random_history
+
+COSTS = Costs(0.001, Impact(0.001, 0.7), 150_000, gas_gwei=30.0, failures=0.05, delay=1)
+QUICK = Effort(trials=64, paths=4, folds=2)
+
+
+def some_case() -> BasketCase:
+    return basket_case([random_history(1, 3_000, hourly=0.01)], [0.5], COSTS)
+
+
+def some_rules() -> Floats:
+    return grid(some_case().columns, trigger=np.geomspace(0.005, 0.3, 24), destination_share=[0, 0.5, 0.9])
+
+
+def scored() -> Scores:
+    return sweep(some_case(), some_rules(), "serial")
+
+
+def test_a_wish__for_little_risk_at_a_bounded_cost__takes_the_safest_rule_that_keeps_to_it() -> None:
+    scores = scored()
+    cost = scores.cost_bps_per_year
+    most = float(np.median(cost))
+    fee = objective("cost", most, 5).fee(scores)
+    best = int(np.argmin(fee))
+    assert cost[best] <= most
+    assert scores.tracking_error[best] == scores.tracking_error[cost <= most].min()
+    assert np.isinf(fee[cost > most]).all()
+
+
+def test_a_wish__for_few_trades__takes_a_wider_band_the_fewer_they_are() -> None:
+    scores = scored()
+    chosen = []
+    for most in (400.0, 100.0, 25.0):
+        best = int(np.argmin(objective("trades", most, 5).fee(scores)))
+        assert scores.trades_per_year[best] <= most
+        chosen.append(scores.parameters["trigger"][best])
+    assert chosen == sorted(chosen)
+    assert chosen[0] < chosen[-1]
+
+
+def test_a_wish__by_its_kind__says_how_the_band_moves_with_volatility() -> None:
+    assert objective("risk-aversion", None, 5).scaling == FIXED
+    assert objective("trades", 12, 5).scaling == WITH_VOLATILITY
+    assert objective("tracking-error", 0.02, 5).scaling == AGAINST_VOLATILITY
+    assert objective("tracking-error", 0.02, 5).said == "least cost, tracking error at most 0.02 a year"
+
+
+def test_a_wish__misspoken__is_refused_in_one_sentence() -> None:
+    with pytest.raises(Misconfigured, match="there is no 'luck'; there are risk-aversion, tracking-error"):
+        objective("luck", None, 5)
+    with pytest.raises(Misconfigured, match="cost needs a bound on cost"):
+        objective("cost", None, 5)
+    with pytest.raises(Misconfigured, match="risk-aversion takes no bound"):
+        objective("risk-aversion", 3, 5)
+    with pytest.raises(Misconfigured, match="a risk aversion of 0"):
+        objective("risk-aversion", None, 0)
+    assert len(WISHES) == 7
+
+
+def test_the_optimiser__between_the_grids_points__does_no_worse_and_finds_the_same_twice() -> None:
+    wish = objective("risk-aversion", None, 5)
+    best_of_grid = float(wish.fee(scored()).min())
+    found = [
+        search(some_case(), wish, {"trigger": (0.005, 0.3), "destination_share": (0, 0.95)}, {}, 192, seed=3)
+        for _ in range(2)
+    ]
+    assert len(found[0]) == 192
+    assert float(wish.fee(found[0]).min()) <= best_of_grid * 1.02
+    for name in found[0].parameters:
+        assert (found[0].parameters[name] == found[1].parameters[name]).all()
+    # Later trials know where earlier ones did well.
+    fee = wish.fee(found[0])
+    assert np.median(fee[-64:]) < np.median(fee[:64])
+
+
+def test_the_optimiser__over_nothing__is_refused() -> None:
+    wish = objective("risk-aversion", None, 5)
+    with pytest.raises(Misconfigured, match="trigger cannot be looked for from 0.2 to 0.1"):
+        search(some_case(), wish, {"trigger": (0.2, 0.1)}, {}, 8)
+
+
+def test_a_walk__forward__chooses_by_what_was_known_and_is_judged_on_what_was_not() -> None:
+    case, rules, wish = some_case(), some_rules(), objective("risk-aversion", None, 5)
+    folds = walk_forward(case, rules, wish, 3)
+    assert len(folds) == 3
+    for fold, nxt in pairwise(folds):
+        assert fold.trained[1] < fold.tested[0] <= fold.tested[1] < nxt.tested[0]
+        assert nxt.trained[0] == fold.trained[0]
+        assert fold.best_fee_bps <= fold.tested_fee_bps
+    # Another future changes nothing of what was chosen before it.
+    history = random_history(1, 3_000, hourly=0.01)
+    until = 2_000
+    order = np.concatenate((np.arange(until), np.random.default_rng(1).permutation(np.arange(until, 3_000))))
+    other = replace(
+        history,
+        open=history.open[order],
+        high=history.high[order],
+        low=history.low[order],
+        close=history.close[order],
+    )
+    again = walk_forward(basket_case([other], [0.5], COSTS), rules, wish, 3)
+    assert again[0] == folds[0]
+    assert again[1].rule == folds[1].rule
+    assert again[2] != folds[2]
+    with pytest.raises(Misconfigured, match="3000 bars cannot be walked in 99 folds"):
+        walk_forward(case, rules, wish, 99)
+
+
+def test_a_plan__for_half_ether__lands_near_the_closed_form_and_beats_rules_of_thumb() -> None:
+    history = ether_history().between("2019-01-01", "2022-12-31")
+    costs = Costs(0.003, gas_units=0)
+    found = plan(
+        basket_question([history], [0.5], objective("risk-aversion", None, 5), costs, 100_000.0), QUICK
+    )
+    band = best_band(0.5, 5, 0.003)
+    assert found.chosen.rule["trigger"] == pytest.approx(band.trigger, rel=0.4)
+    assert found.chosen.rule["destination"] > 0.4 * found.chosen.rule["trigger"]
+    fees = [each.metrics.certainty_fee_bps for each in found.compared]
+    assert found.chosen.metrics.certainty_fee_bps < min(fees)
+    assert [each.name for each in found.compared][:3] == [
+        "every 30 days",
+        "every 91 days",
+        "5 percentage points",
+    ]
+    assert set(found.crashes) == {"2020-03-12", "2021-05-19", "2022-06", "2022-11"}
+    assert len(found.folds) == 2
+    assert found.chosen.intervals["cost_bps"][0] < found.chosen.intervals["cost_bps"][1]
+    assert found.doubts[0].startswith("The rule is the best of 264 tried on one history")
+    assert any("reality check" in doubt for doubt in found.doubts)
+    assert found.theory["theory, aversion 5"].band.trigger == pytest.approx(band.trigger, rel=1e-3)
+
+
+def test_a_plan__for_a_loan__is_never_liquidated_on_the_history_it_asks_for_none_on() -> None:
+    history = ether_history().between("2020-02-15", "2022-12-31")
+    question = loan_question(
+        history, AAVE_WETH, 1.65, objective("liquidations", 0, 2), COSTS, (0.01, 0.04), 100_000.0
+    )
+    found = plan(question, QUICK)
+    assert found.chosen.metrics.liquidations == 0
+    assert found.chosen.metrics.min_health > 1
+    (none,) = [each for each in found.compared if each.name == "no rule"]
+    assert none.metrics.liquidations > 0
+    assert any("it is liquidated at least once" in doubt for doubt in found.doubts)
+    told = json.loads(found.rule_file)
+    assert told["rule"]["target-bps"] == 16_500
+    assert 10_000 < told["rule"]["floor-bps"] < 16_500
+
+
+def test_a_plan__that_nothing_can_keep_to__says_so() -> None:
+    question = basket_question(
+        [random_history(1, 3_000)], [0.5], objective("cvar", 1e-6, 5), COSTS, 100_000.0
+    )
+    with pytest.raises(
+        Misconfigured, match=r"none of \d+ rules keeps to least certainty-equivalent fee, CVaR of a day"
+    ):
+        plan(question, QUICK)
+
+
+def test_a_plan__for_a_range__is_ranked_by_what_it_earns_beside_its_ideal() -> None:
+    question = range_question(
+        random_history(2, 2_000, hourly=0.008), 0.05, objective("risk-aversion", None, 2), COSTS, 100_000.0
+    )
+    found = plan(question, replace(QUICK, trials=0))
+    assert found.fee.min() == found.fee[int(np.argmin(found.fee))]
+    best = int(np.argmin(found.fee))
+    scores = found.scores
+    assert found.fee[best] == pytest.approx(
+        scores.shortfall_bps_per_year[best] + 0.5e4 * 2 * scores.tracking_error[best] ** 2
+    )
+    assert json.loads(found.rule_file)["rule"]["half_width_ticks"] > 0
+
+
+def refused_on_chain(told: Mapping[str, object]) -> str | None:
+    """What `scripts/set_rule.py` would say of the planned options."""
+    scripts = pytest.importorskip("scripts._thresholds")
+    wanted = {
+        name: int(str(told[name]))
+        for name in ("floor-bps", "target-bps", "ceiling-bps", "cooldown", "max-step")
+    }
+    rule = LoanRule(
+        Address("0x" + "11" * 20),
+        Address("0x" + "22" * 20),
+        Band(wanted["floor-bps"], wanted["target-bps"], wanted["ceiling-bps"]),
+        Limits(100, wanted["cooldown"], wanted["max-step"], 2**39, NOBODY),
+    )
+    answer: str | None = scripts.refusal(rule, 0)
+    return answer
+
+
+@pytest.mark.parametrize("ceiling", [math.inf, 2.1])
+def test_a_rule_file__of_a_loan__is_what_the_chain_takes(ceiling: float) -> None:
+    case = loan_case(random_history(1, hourly=0.02), AAVE_WETH, COSTS)
+    rule = {
+        "floor": 1.34567,
+        "target": 1.65,
+        "ceiling": ceiling,
+        "cooldown": 600.0,
+        "look": 1.0,
+        "scale": 0.0,
+    }
+    path = case.path(np.array(list(rule.values())))
+    told = json.loads(rule_file("loan", rule, path, Assets(), 3600))
+    assert told["rule"]["floor-bps"] == 13_457
+    assert told["rule"]["max-step"] >= path.actions.traded.max() * 10**6
+    assert refused_on_chain(told["rule"]) is None
+    options = set(re.findall(r"--([a-z-]+) ", told["command"]))
+    assert {"collateral", "debt", "floor-bps", "target-bps", "ceiling-bps", "cooldown", "max-step"} <= options
+    assert ("ceiling" in told["planned"]) == math.isfinite(ceiling)
+
+
+def test_a_rule_file__of_no_rule__is_refused() -> None:
+    case = loan_case(random_history(1), AAVE_WETH, COSTS)
+    rule = {"floor": 0.0, "target": 1.65, "ceiling": math.inf, "cooldown": 0.0, "look": 1.0, "scale": 0.0}
+    with pytest.raises(Misconfigured, match="a loan that never acts needs none"):
+        rule_file("loan", rule, case.path(np.array(list(rule.values()))), Assets(), 3600)
+
+
+def test_every_column__of_scores__is_told_of_one_rule_by_name() -> None:
+    row = scored().row(3)
+    assert set(row) == {*some_case().columns, *COLUMNS}

@@ -1,0 +1,177 @@
+"""The planner on the command line: what it prints, what it writes, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from keeper.cli import cli
+from keeper.domain.errors import Misconfigured
+
+SOME = ["--from", "2020-01-01", "--to", "2020-06-30"]
+
+
+def told(*words: str) -> dict[str, Any]:
+    done = CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_backtest_of_a_basket__on_a_file__tells_trades_turnover_deviation_value_and_cost(
+    tmp_path: Path,
+) -> None:
+    from keeper.planner.costs import ether_history
+
+    history = ether_history()
+    path = tmp_path / "eth.csv"
+    rows = zip(history.time, history.open, history.high, history.low, history.close, strict=True)
+    lines = [",".join(map(repr, (int(row[0]), *map(float, row[1:])))) for row in rows]
+    path.write_text("time,open,high,low,close\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    words = [
+        "--prices",
+        str(path),
+        "--target",
+        "0.5",
+        "--trigger",
+        "0.05",
+        "--destination",
+        "0",
+        "--fee-bps",
+        "10",
+    ]
+    found = told("backtest", "basket", *words)
+    assert found["trades"] == 142
+    assert found["final_value"] == pytest.approx(632_618.81, abs=0.5)
+    assert found["turnover_per_year"] == pytest.approx(1.2047, abs=1e-3)
+    assert found["rms_deviation"] == pytest.approx(0.0211, abs=1e-4)
+    assert found["cost_bps_per_year"] == pytest.approx(10 * found["turnover_per_year"])
+    assert any("128 bars are missing" in note for note in found["notes"])
+
+
+def test_a_backtest_of_a_loan__by_leverage_or_by_healths__is_the_same_loan() -> None:
+    first = told(
+        "backtest", "loan", "--leverage", "2", "--within", "0.1", "--liquidation-threshold", "0.825", *SOME
+    )
+    healths = [str(0.825 * lev / (lev - 1)) for lev in (2.2, 2.0, 1.8)]
+    words = [
+        word for pair in zip(("--floor", "--target", "--ceiling"), healths, strict=True) for word in pair
+    ]
+    second = told("backtest", "loan", *words, "--liquidation-threshold", "0.825", *SOME)
+    assert first["trades"] == second["trades"] > 5
+    assert first["final_value"] == pytest.approx(second["final_value"])
+    assert first["liquidations"] == 0
+
+
+def test_a_backtest_of_a_range__tells_what_it_earned_and_lost() -> None:
+    found = told("backtest", "range", "--width", "1.25", "--fee-yield", "0.1", *SOME)
+    assert found["earned_bps"] > 0
+    assert found["lvr_bps"] > 0
+    assert found["trades"] > 0
+
+
+def test_a_backtest__as_a_table__has_its_figures_and_notes() -> None:
+    done = CliRunner().invoke(cli, ["backtest", "basket", "--target", "0.5", *SOME], catch_exceptions=False)
+    assert done.exit_code == 0
+    for word in ("trades", "turnover per year", "final value", "note:"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["basket", "--target", "1.5"], r"basket: weights of \[1.5, -0.5\] are not all above 0"),
+        (
+            ["basket", "--target", "0.2", "--target", "0.3", "--target", "0.5"],
+            "basket: 3 weights do not fit 1 histories",
+        ),
+        (["basket", "--target", "0.5", "--destination", "0.2"], "backtest: a rule of .* contradicts itself"),
+        (["basket", "--target", "0.5", "--prices", "none.csv"], "history: none.csv cannot be read"),
+        (["basket", "--target", "0.5", "--from", "2040-01-01"], "has no bars in the time asked for"),
+        (["loan"], "loan: say where it shall stand, by --leverage or by --target"),
+        (["loan", "--leverage", "2", "--target", "1.5"], "by --leverage or by healths, not by both"),
+        (["range", "--width", "1.2"], "has no columns volume_usd and liquidity to earn by"),
+    ],
+)
+def test_a_backtest__of_what_cannot_be__is_one_sentence(words: list[str], sentence: str) -> None:
+    done = CliRunner().invoke(cli, ["backtest", *words])
+    assert isinstance(done.exception, Misconfigured)
+    assert re.search(sentence, str(done.exception))
+
+
+def test_a_plan_of_a_loan__writes_the_rule_and_the_page_and_tells_both(tmp_path: Path) -> None:
+    words = ["--leverage", "2", "--trials", "64", "--paths", "3", "--folds", "1", "--out", str(tmp_path)]
+    found = told("plan", "loan", *words, "--from", "2020-02-15", "--to", "2020-12-31")
+    written = json.loads((tmp_path / "rule.json").read_text(encoding="utf-8"))
+    assert found["rule"] == written
+    assert written["command"].startswith("ape run set_rule ")
+    assert found["planned"]["metrics"]["liquidations"] == 0
+    assert found["planned"]["intervals_90"]["cost_bps"][0] <= found["planned"]["intervals_90"]["cost_bps"][1]
+    front = found["frontier"]
+    assert front["cost_bps"] == sorted(front["cost_bps"])
+    assert len(front["cost_bps"]) == len(front["risk"]) == len(front["rules"])
+    assert {"2020-03-12"} == set(found["crashes"])
+    assert (tmp_path / "plan.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    # The rule that was planned, lived again by a backtest with the same costs, is the same life.
+    rule = found["planned"]["rule"]
+    again = told(
+        "backtest", "loan", "--floor", repr(rule["floor"]), "--target", repr(rule["target"]),
+        *(["--ceiling", repr(rule["ceiling"])] if rule["ceiling"] is not None else []),
+        "--supply-rate", "0.01", "--borrow-rate", "0.04", "--fee-bps", "5", "--gas-units", "600000", "--impact",
+        "--failures", "0.05", "--latency", "1", "--from", "2020-02-15", "--to", "2020-12-31",
+    )  # fmt: skip
+    assert again["cost_bps"] == pytest.approx(found["planned"]["metrics"]["cost_bps"])
+
+
+def test_a_plan__as_a_table__names_its_rule_its_rivals_and_its_doubts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    words = [
+        "--target",
+        "0.5",
+        "--trials",
+        "0",
+        "--paths",
+        "2",
+        "--folds",
+        "0",
+        "--out",
+        str(tmp_path),
+        *SOME,
+    ]
+    done = CliRunner().invoke(cli, ["plan", "basket", *words], catch_exceptions=False)
+    assert done.exit_code == 0
+    for word in (
+        "planned",
+        "every 30 days",
+        "theory, aversion 5",
+        "The rule is the best of 200 tried",
+        "plan.html",
+    ):
+        assert word in done.stdout
+
+
+def test_a_plan__on_dask_without_a_scheduler__is_refused() -> None:
+    done = CliRunner().invoke(cli, ["plan", "basket", "--target", "0.5", "--backend", "dask", *SOME])
+    assert "--backend dask needs --scheduler" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["band", "--cost", "0.003", "--fixed-cost", "0.0001"], "trigger", 0.07241),
+        (["health", "--leverage", "2"], "health", 1.65),
+        (["crra", "--spread", "0.01"], "low", 0.58194),
+        (["range", "--width", "1.25"], "efficiency", 9.472),
+    ],
+)
+def test_theory__asked_for_a_figure_of_the_literature__gives_it(
+    words: list[str], name: str, value: float
+) -> None:
+    assert told("theory", *words)[name] == pytest.approx(value, rel=2e-4)
