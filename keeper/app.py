@@ -32,6 +32,7 @@ from keeper.journal.journal import Journal, Latch, Page, Reader, reset
 from keeper.latches import Latches
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts, Look, Positions
+from keeper.positions.ranges import RangePositions
 from keeper.protocols.methods import address
 from keeper.send.fees import SendLimits
 from keeper.send.sender import Sender
@@ -50,6 +51,7 @@ _CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
 _STANDBY_SECONDS = 0.5
 _KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positions]] = {
     "loans": LoanPositions,
+    "ranges": RangePositions,
 }
 
 

@@ -121,9 +121,13 @@ def deploy_world(
 
 
 def deploy_thresholds(world: World) -> World:
-    """The same world with the owner's-rules contract standing in it, at `thresholds`."""
-    aave, uniswap = world.aave.addresses_provider, world.uniswap.factory
-    return replace(world, thresholds=place_thresholds(world.node, world.roles.deployer, aave, uniswap))
+    """The same world with the owners'-rules contracts standing in it, at `thresholds` and `range_thresholds`."""
+    aave, uniswap, deployer = world.aave.addresses_provider, world.uniswap, world.roles.deployer
+    return replace(
+        world,
+        thresholds=place_thresholds(world.node, deployer, aave, uniswap.factory),
+        range_thresholds=place_range_thresholds(world.node, deployer, uniswap.position_manager),
+    )
 
 
 def place_thresholds(
@@ -133,6 +137,13 @@ def place_thresholds(
     with in_one_block(node, deployer) as queue:
         check = queue.create(_own("LoanCheck"), addresses_provider, uniswap_factory)
         return queue.create(_own("LoanThresholds"), addresses_provider, uniswap_factory, check)
+
+
+def place_range_thresholds(node: Node, deployer: Address, position_manager: Address) -> Address:
+    """Where the contract for ranges stands after being deployed for any Uniswap V3's position manager."""
+    with in_one_block(node, deployer) as queue:
+        check = queue.create(_own("RangeCheck"), position_manager)
+        return queue.create(_own("RangeThresholds"), position_manager, check)
 
 
 def _own(name: str) -> Compiled:

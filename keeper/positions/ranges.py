@@ -1,0 +1,164 @@
+"""Ranges on Uniswap V3, held to where their owners wrote in a RangeThresholds contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from keeper.chain.assets import Assets
+from keeper.chain.node import Node
+from keeper.chain.ranges import Ranges
+from keeper.domain.blocks import Block
+from keeper.domain.errors import Blind, Unsafe
+from keeper.domain.plans import Move, Plan
+from keeper.domain.ranges import Action, Case, Range, RangeMarket, RangeRule, RangeSight, tick_measure
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import BPS, Address, mul_div_down
+from keeper.domain.verdicts import Kind, Measure, Verdict
+from keeper.judge.range_exit import case_of, judge
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen
+from keeper.protocols.range_thresholds import COMPOUND, REBALANCE, Finding, act_call, rule_fields
+from keeper.size.recentre import Prospect, Step, prospect
+
+_NAMES: Final = {Action.RECENTRE: "recentre", Action.EXIT: "exit", Action.COMPOUND: "compound"}
+_NOWHERE: Final = "rule: the new range would be the old one or in breach"
+
+
+class RangePositions:
+    """The ranges of `owners` under the contract at `thresholds`; `Misconfigured` when there is no such contract."""
+
+    def __init__(self, node: Node, thresholds: Address, owners: Sequence[Address], doubts: Doubts) -> None:
+        self.ranges: Final = Ranges(node, thresholds, owners)
+        self.assets: Final = Assets(node)
+        self.doubts: Final = doubts
+
+    def observe(self, block: Block) -> Seen:
+        """Every rule's verdict, by the pool's price and its mean."""
+        keys = self.ranges.keys(block)
+        seen = [self._judged(sight, block) for sight in self.ranges.sights(keys, block)]
+        verdicts = [verdict for verdict, _ in seen]
+        breaches = [breach for _, breach in seen if breach]
+        return Seen((*verdicts, *map(_beyond, self.ranges.unattended)), tuple(breaches))
+
+    def look(self, block: Block) -> tuple[Look, ...]:
+        """The same with the contract's own word."""
+        keys = self.ranges.keys(block)
+        sights, findings = self.ranges.sights(keys, block), self.ranges.findings(keys, block)
+        return tuple(self._look(s, f, block) for s, f in zip(sights, findings, strict=True))
+
+    def _judged(self, sight: RangeSight, block: Block) -> tuple[Verdict, RangeBreach | None]:
+        """The verdict with what sizing adds to it, and the breach if it is one."""
+        verdict, action, case = judge(sight, block.timestamp)
+        rule, held, market = sight.rule, sight.range, sight.market
+        if verdict.kind is not Kind.BREACHED or not rule or not held or not market or not case:
+            return verdict, None
+        ahead = prospect(rule, sight.past, held, market, case, action, block.timestamp)
+        if ahead is None or ahead.bar:
+            why = ahead.bar if ahead else _NOWHERE
+            return replace(verdict, kind=Kind.BARRED, why=why), None
+        return verdict, RangeBreach(verdict, action, case, rule, held, market, ahead, block, self)
+
+    def _look(self, sight: RangeSight, finding: Finding, block: Block) -> Look:
+        verdict, _, case = judge(sight, block.timestamp)
+        verdict = replace(
+            verdict,
+            kind=finding.kind,
+            why=finding.why,
+            measure=tick_measure(finding.measure if case else None),
+        )
+        rule, held = sight.rule, sight.range
+        if rule is None:
+            return Look(verdict, "", {}, ())
+        moves: tuple[Move, ...] = ()
+        if held and finding.amount:
+            step = Step(finding.sells_token0, finding.amount, finding.bought, None)
+            moves = self.moves(held, step, block)
+        band = f"{held.edges.lower} … {held.edges.upper}" if held else ""
+        return Look(verdict, band, _fields(rule), moves)
+
+    def moves(self, held: Range, step: Step, block: Block) -> tuple[Move, ...]:
+        """What a swap sells and buys; nothing when there is none."""
+        if step.amount == 0:
+            return ()
+        pair = self.assets.of((held.token0, held.token1), block)
+        sold, bought = pair if step.sells_token0 else reversed(pair)
+        return Move("sell", sold, step.amount, held.fee), Move("buy", bought, step.bought, held.fee)
+
+
+@dataclass(frozen=True, slots=True)
+class RangeBreach:
+    """A range beyond its trigger at `block`, or with fees worth putting to work."""
+
+    verdict: Verdict
+    action: Action
+    case: Case
+    rule: RangeRule
+    held: Range
+    market: RangeMarket
+    ahead: Prospect
+    block: Block
+    positions: RangePositions
+
+    @property
+    def keeper(self) -> Address:
+        """Who the rule lets act."""
+        return self.rule.keeper
+
+    @property
+    def nearness(self) -> int:
+        """After whatever can be liquidated: exits, then the furthest beyond its trigger, and fees last."""
+        urgency = {Action.EXIT: 2, Action.RECENTRE: 1}.get(self.action, 0)
+        return UNHURRIED + (2 - urgency << 32) - max(self.case.measure, 0)
+
+    def draft(self, deadline: int) -> Draft:
+        """The rule's action, its swap sized by the liquidity in range; `check` must say the same."""
+        key, step = self.verdict.key, self.ahead.step
+        (finding,) = self.positions.ranges.findings([key], self.block)
+        if finding.kind is Kind.BLIND:
+            raise Blind(finding.why)
+        if finding.kind is not Kind.BREACHED:
+            raise Unsafe(finding.why)
+        if (finding.action, finding.amount) != (self.action, step.amount):
+            told = f"{finding.action.name.lower()} of {finding.amount}"
+            raise Unsafe(
+                f"size: the contract would {told}, the keeper {self.action.name.lower()} of {step.amount}"
+            )
+        least = mul_div_down(step.bought, BPS - self.positions.doubts.drift_bps, BPS)
+        call = act_call(key, self.action, step.sells_token0, step.amount, least, deadline)
+        moves, after = self.positions.moves(self.held, step, self.block), self._after()
+        plan = Plan(key=key, action=_NAMES[self.action], moves=moves, after=after)
+
+        def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
+            method = COMPOUND if self.action is Action.COMPOUND else REBALANCE
+            _, lost = method.read(returned)
+            # The sum of both means that a hundredth of a basis point more than foreseen is another market.
+            if lost > self.ahead.lost + 100:
+                raise Unsafe(
+                    f"rehearsal: {lost} hundred-millionths are lost, not the {self.ahead.lost} foreseen"
+                )
+            return moves, after
+
+        return Draft(plan, call, outcome)
+
+    def _after(self) -> Measure:
+        """How far inside its trigger the range should stand, the mean being what it is now."""
+        if self.ahead.edges is None:
+            return tick_measure(None)
+        mean = self.market.mean
+        assert mean is not None
+        return tick_measure(case_of(self.rule, self.ahead.edges, mean, mean).measure)
+
+
+def _beyond(key: RuleKey) -> Verdict:
+    why = f"rule: only the first {key.id} of an owner are held, not this or any after it"
+    return Verdict(key, Kind.BARRED, why, tick_measure(None))
+
+
+def _fields(rule: RangeRule) -> Mapping[str, str | int]:
+    words = dict(zip(RangeRule.__slots__, rule_fields(rule), strict=True))
+    choices = {name: getattr(rule, name).name.lower() for name in _CHOICES}
+    return {**words, **choices, "token_id": str(rule.token_id), "compound_at": str(rule.compound_at)}
+
+
+_CHOICES: Final = ("exit_low", "exit_high", "direction", "placement")
