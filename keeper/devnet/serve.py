@@ -17,7 +17,13 @@ from typing import Any, Final
 
 from keeper.chain.node import Node
 from keeper.devnet.anvil import Anvil
-from keeper.devnet.founding import AaveVersion, deploy_thresholds, deploy_world, place_thresholds
+from keeper.devnet.founding import (
+    AaveVersion,
+    deploy_thresholds,
+    deploy_world,
+    place_range_thresholds,
+    place_thresholds,
+)
 from keeper.devnet.world import ROLES, Amount, World
 from keeper.domain.errors import Blind, Misconfigured
 from keeper.domain.units import Address
@@ -28,9 +34,18 @@ _LOAN_ETH: Final = 100
 _SOON: Final = 2.0
 _LOAN_HEALTH: Final = 1.5
 _KNOWN: Final = {
-    # Aave V3's PoolAddressesProvider and Uniswap V3's factory. Source: each protocol's published deployments.
-    1: ("0x2f39d218133AFaB8F2B819B1066c7E434Ad94E9e", "0x1F98431c8aD98523631AE4a59f267346ea31F984"),
-    42161: ("0xa97684ead0e402dC232d5A977953DF7ECBaB3CDb", "0x1F98431c8aD98523631AE4a59f267346ea31F984"),
+    # Aave V3's PoolAddressesProvider, Uniswap V3's factory and its NonfungiblePositionManager. Source: each protocol's
+    # published deployments.
+    1: (
+        "0x2f39d218133AFaB8F2B819B1066c7E434Ad94E9e",
+        "0x1F98431c8aD98523631AE4a59f267346ea31F984",
+        "0xC36442b4a4522E871399CD717aBDD847Ab11FE88",
+    ),
+    42161: (
+        "0xa97684ead0e402dC232d5A977953DF7ECBaB3CDb",
+        "0x1F98431c8aD98523631AE4a59f267346ea31F984",
+        "0xC36442b4a4522E871399CD717aBDD847Ab11FE88",
+    ),
 }
 
 
@@ -128,14 +143,16 @@ def build_on_fork(anvil: Anvil, folder: Path) -> dict[str, Any]:
         raise Misconfigured(
             f"devnet: no Aave V3 and Uniswap V3 are known on chain {chain_id}; deploy with scripts/deploy.py"
         )
-    provider, factory = (Address(known) for known in _KNOWN[chain_id])
+    provider, factory, manager = (Address(known) for known in _KNOWN[chain_id])
     thresholds = place_thresholds(anvil.node, ROLES.deployer, provider, factory)
+    range_thresholds = place_range_thresholds(anvil.node, ROLES.deployer, manager)
     return {
         "url": anvil.url,
         "chain_id": chain_id,
         "thresholds": thresholds,
+        "range_thresholds": range_thresholds,
         "aave": {"addresses_provider": provider},
-        "uniswap": {"factory": factory},
+        "uniswap": {"factory": factory, "position_manager": manager},
         "roles": asdict(ROLES),
     }
 
@@ -144,6 +161,7 @@ def config_text(manifest: dict[str, Any], owners: Sequence[Address]) -> str:
     """A `keeper.toml` that watches `owners` on the chain of a manifest, with a journal of its own for that chain."""
     url: str = manifest["url"]
     genesis = Node(url).block(0).hash
+    watched = ", ".join(f'"{owner}"' for owner in owners)
     return f"""# Written by `keeper devnet`; the key is Anvil's public one: KEEPER_KEY=… keeper run
 [chain]
 id = {manifest["chain_id"]}
@@ -152,7 +170,12 @@ heads = "{url.replace("http", "ws", 1)}"
 
 [[watch]]
 thresholds = "{manifest["thresholds"]}"
-owners = [{", ".join(f'"{owner}"' for owner in owners)}]
+owners = [{watched}]
+
+[[watch]]
+kind = "ranges"
+thresholds = "{manifest["range_thresholds"]}"
+owners = [{watched}]
 
 [journal]
 path = "keeper-{genesis[2:10]}.db"
