@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from eth_utils.crypto import keccak
+
 SEND = "eth_sendRawTransaction"
 Call = dict[str, Any]
 
@@ -51,13 +53,18 @@ class Error:
 
 
 @dataclass(frozen=True)
+class Swallow:
+    """A raw transaction is said to be taken, with its own hash, and never passed on."""
+
+
+@dataclass(frozen=True)
 class Rewrite:
     """The node's own result, changed."""
 
     change: Callable[[Any], Any]
 
 
-Fault = Drop | Status | Hang | Error | Rewrite
+Fault = Drop | Status | Hang | Error | Swallow | Rewrite
 Rule = Callable[[Call], Fault | None]
 
 
@@ -115,7 +122,7 @@ class Proxy:
         return json.dumps(answers if isinstance(said, list) else answers[0]).encode()
 
     def _answers(self, calls: list[Call], faults: list[Fault | None]) -> list[Any]:
-        passed = [c for c, f in zip(calls, faults, strict=True) if not isinstance(f, Error) or f.after]
+        passed = [c for c, f in zip(calls, faults, strict=True) if not _is_kept_back(f)]
         told = {each["id"]: each for each in self.forward(passed)} if passed else {}
         answers: list[Any] = []
         for call, fault in zip(calls, faults, strict=True):
@@ -125,10 +132,17 @@ class Proxy:
                 if fault.data is not None:
                     error["data"] = fault.data
                 answer = {"jsonrpc": "2.0", "id": call["id"], "error": error}
+            elif isinstance(fault, Swallow):
+                hash_ = keccak(bytes.fromhex(call["params"][0][2:])).hex()
+                answer = {"jsonrpc": "2.0", "id": call["id"], "result": "0x" + hash_}
             elif isinstance(fault, Rewrite) and answer is not None and "result" in answer:
                 answer = {**answer, "result": fault.change(answer["result"])}
             answers.append(answer)
         return answers
+
+
+def _is_kept_back(fault: Fault | None) -> bool:
+    return isinstance(fault, Swallow) or (isinstance(fault, Error) and not fault.after)
 
 
 @contextmanager
