@@ -111,7 +111,7 @@ def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
 @contextmanager
 def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
     node, limits, chain = ready.node, settings.limits, settings.chain
-    send_limits = SendLimits(limits.max_fee_wei, limits.tip_wei, limits.stuck_blocks)
+    send_limits = send_limits_of(settings)
     with Journal(settings.journal.place) as journal:
         journal.bind(chain.id, node.block(0).hash)
         sender = None
@@ -129,6 +129,14 @@ def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
         )
         latches = Latches(journal, node, _breaker_limits(settings), send_limits.final_depth)
         yield Keeper(node, ready.positions, journal, sender, turn_limits, latches)
+
+
+def send_limits_of(settings: Settings) -> SendLimits:
+    """The operator's bounds on sending."""
+    said = settings.limits
+    return SendLimits(
+        said.max_fee_wei, said.tip_wei, said.stuck_blocks, deadline_seconds=said.deadline_seconds
+    )
 
 
 def _breaker_limits(settings: Settings) -> BreakerLimits:

@@ -16,14 +16,14 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from keeper.app import connect, look, signer, watched
+from keeper.app import connect, look, send_limits_of, signer, watched
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, JournalBroken, KeeperError, Unsafe
 from keeper.domain.units import Address, decimal_text
 from keeper.domain.verdicts import Kind
 from keeper.journal.journal import Reader, stopped_by
-from keeper.send.fees import SendLimits, first_fees, gwei_text
+from keeper.send.fees import first_fees, gwei_text
 from keeper.send.signers import KEY_VARIABLE
 from keeper.settings import Settings
 
@@ -208,7 +208,7 @@ def _money(settings: Settings, node: Node, head: Block, sender: Address) -> Find
     """The key's gas money against what actions of the largest size would cost at the first bid."""
     limits = settings.limits
     try:
-        fees = first_fees(head.base_fee, SendLimits(limits.max_fee_wei, limits.tip_wei, limits.stuck_blocks))
+        fees = first_fees(head.base_fee, send_limits_of(settings))
         balance = node.ask_number("eth_getBalance", sender, "latest")
     except Unsafe as error:
         return Finding("gas", Grade.POOR, str(error), "raise limits.max_fee_gwei, or wait")

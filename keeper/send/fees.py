@@ -22,13 +22,15 @@ class SendLimits:
 
     No bid exceeds `max_fee_wei` per unit of gas; actions stop an eighth short of it, so that one which is stuck there
     can still be cancelled. `tip_wei` is the first bid's tip. A transaction not mined `stuck_blocks` after it was sent
-    is replaced by a higher bid. `final_depth` stands in for finality where a node knows no `finalized` block.
+    is replaced by a higher bid, and sooner and with more tip as less is left of the `deadline_seconds` it was given.
+    `final_depth` stands in for finality where a node knows no `finalized` block.
     """
 
     max_fee_wei: int
     tip_wei: int
     stuck_blocks: int = 3
     final_depth: int = 64
+    deadline_seconds: int = 300
 
     def __post_init__(self) -> None:
         if not 0 <= self.tip_wei <= self.action_fee_wei:
@@ -65,6 +67,21 @@ def replacement_fees(old: Fees, base_fee: int, tip: int, ceiling: int) -> Fees |
         return None
     max_fee = min(max(floor, market_fee(base_fee, tip)), ceiling)
     return Fees(max_fee, min(max(raised(old.tip), tip), max_fee))
+
+
+def urgency(left: int, limits: SendLimits) -> int:
+    """How pressing an action is with `left` seconds to its deadline: 1 in the second half, 2 in the last quarter, or 0.
+
+    With none left the next block comes too late, and nothing is pressing any more.
+    """
+    if left <= 0:
+        return 0
+    return (2 * left < limits.deadline_seconds) + (4 * left < limits.deadline_seconds)
+
+
+def patience(pressing: int, limits: SendLimits) -> int:
+    """After how many blocks an action of this urgency is replaced: half as many with each step, and at least one."""
+    return max(limits.stuck_blocks >> pressing, 1)
 
 
 def market_fee(base_fee: int, tip: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keeper.domain.flights import Attempt, Fees, Flight, Purpose, Receipt, State
-from keeper.send.fees import SendLimits, gwei_text, replacement_fees
+from keeper.send.fees import SendLimits, gwei_text, patience, replacement_fees, urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,11 @@ def _unmined(flight: Flight, newest: Attempt, seen: Seen, limits: SendLimits, re
     if restarted and not seen.known:
         why = "send: the node does not hold it after a restart; the same bytes go out again"
         return Resend(newest, why, lost=True)
-    if seen.mined == flight.nonce and seen.head - flight.sent_block >= limits.stuck_blocks:
-        return _stuck(newest, seen, limits, waited=seen.head - flight.sent_block)
+    acts = newest.purpose is Purpose.ACT
+    pressing = urgency(flight.intent.deadline - seen.now, limits) if acts else 0
+    waited = seen.head - flight.sent_block
+    if seen.mined == flight.nonce and waited >= patience(pressing, limits):
+        return _stuck(newest, seen, limits, waited, pressing)
     if seen.known:
         return Wait(State.BROADCAST, flight.why)
     return Resend(newest, "send: the node does not hold it any more; the same bytes go out again")
@@ -156,10 +159,10 @@ def _late(flight: Flight, newest: Attempt, seen: Seen, limits: SendLimits) -> Ac
     return Replace(Purpose.CANCEL, fees, why, seen.known)
 
 
-def _stuck(newest: Attempt, seen: Seen, limits: SendLimits, waited: int) -> Action:
+def _stuck(newest: Attempt, seen: Seen, limits: SendLimits, waited: int, pressing: int) -> Action:
     ceiling = limits.action_fee_wei if newest.purpose is Purpose.ACT else limits.max_fee_wei
     bid = gwei_text(newest.fees.max_fee)
-    fees = replacement_fees(newest.fees, seen.base_fee, limits.tip_wei, ceiling)
+    fees = replacement_fees(newest.fees, seen.base_fee, limits.tip_wei << pressing, ceiling)
     if fees is None:
         why = f"send: not mined at {bid} gwei, and a replacement would exceed {gwei_text(ceiling)} gwei"
         return _hold(newest, seen, why)

@@ -15,6 +15,7 @@ from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import (
     Ambiguous,
+    Blind,
     JournalBroken,
     KeeperError,
     Misconfigured,
@@ -24,7 +25,7 @@ from keeper.domain.errors import (
 )
 from keeper.domain.flights import Attempt, Change, Fees, Flight, Purpose, Receipt, State, Step
 from keeper.domain.plans import Call, Intent
-from keeper.domain.units import Address
+from keeper.domain.units import Address, mul_div_up
 from keeper.journal.journal import Journal
 from keeper.send.answers import Answer, Meaning, read_refusal
 from keeper.send.failpoints import Name, reach
@@ -34,7 +35,10 @@ from keeper.send.look import Look
 from keeper.send.signers import LocalSigner, Signer, Transaction, check_signed
 
 TRANSFER_GAS = 21_000
-"""What a transfer of nothing to oneself costs."""
+"""What a transfer of nothing to oneself costs on Ethereum."""
+_TRANSFER_MARGIN = (13, 10)
+# No node talks the keeper into spending more on doing nothing.
+_MOST_TRANSFER_GAS = 5_000_000
 
 
 class Sender:
@@ -245,11 +249,25 @@ class Sender:
         if purpose is Purpose.ACT:
             call, gas = intent.call, intent.gas_limit
         else:
-            call, gas = Call(self._signer.address, b""), TRANSFER_GAS
+            call = Call(self._signer.address, b"")
+            gas = self._transfer_gas()
         signed = self._signer.sign(Transaction(self._chain_id, nonce, fees, gas, call))
         if not isinstance(self._signer, LocalSigner):  # a key in this process is proven once, at the start
             check_signed(self._signer, signed)
         return Attempt(signed.hash, signed.raw, fees, purpose, head.number)
+
+    def _transfer_gas(self) -> int:
+        """What a transfer of nothing to oneself may use: more on chains that charge for their data, or for an account
+        with code. A node that will not say costs no cancellation: the least is then tried.
+        """
+        own = self._signer.address
+        try:
+            estimate = self._node.ask_number("eth_estimateGas", {"from": own, "to": own}, "latest")
+        except Blind:
+            return TRANSFER_GAS
+        if estimate <= TRANSFER_GAS:
+            return TRANSFER_GAS
+        return min(mul_div_up(estimate, *_TRANSFER_MARGIN), _MOST_TRANSFER_GAS)
 
     def _broadcast(self, attempt: Attempt) -> Answer:
         """Send once. Whatever happens here is an answer, since the bytes may be out."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import rlp
 
 from keeper.domain.errors import Unsafe
 from keeper.domain.flights import Change, Purpose, State
 from keeper.domain.units import GWEI
 from tests.faults.conftest import Faulty
-from tests.faults.proxy import SEND, Error, Swallow
+from tests.faults.proxy import SEND, Drop, Error, Fault, Rewrite, Swallow
 from tests.send.conftest import Stage
 from tests.send.flights_given import CHAIN, KEEPER, LIMITS, intent
 
@@ -129,3 +130,34 @@ def test_b18_a_sender_whose_pool_has_room_for_one__is_still_waited_for(faulty: F
     stage.mine()
     stage.follow()
     assert (stage.flight().state, stage.count(), len(set(proxy.sent))) == (State.INCLUDED, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "gas"),
+    [
+        (None, 21_000),
+        (Rewrite(lambda _: hex(100_000)), 130_000),
+        (Rewrite(lambda _: hex(2**60)), 5_000_000),
+        (Rewrite(lambda _: "0x1"), 21_000),
+        (Error("execution reverted", 3), 21_000),
+        (Drop(), 21_000),
+    ],
+    ids=repr,
+)
+def test_a_cancellation__on_a_chain_that_charges_more__has_the_gas_the_node_says(
+    faulty: Faulty, fault: Fault | None, gas: int
+) -> None:
+    stage, proxy = faulty
+    if fault is not None:
+        proxy.on("eth_estimateGas", fault)
+    sent = stage.launch(intent(1, deadline=stage.head().timestamp + 60))
+    stage.chain.ask("evm_increaseTime", 3600)
+    stage.outbid(sent.attempts[0].fees.max_fee + 1)
+    stage.follow()
+    cancel = stage.flight().attempts[-1]
+    assert cancel.purpose is Purpose.CANCEL
+    assert int.from_bytes(rlp.decode(cancel.raw[1:])[4], "big") == gas
+    stage.mine()
+    stage.finalise()
+    stage.follow()
+    assert stage.flight().state is State.CANCELLED

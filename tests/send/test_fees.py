@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from keeper.domain.errors import Misconfigured, Unsafe
 from keeper.domain.flights import Fees
 from keeper.domain.units import GWEI
-from keeper.send.fees import BUMP, SendLimits, first_fees, gwei_text, raised, replacement_fees
+from keeper.send.fees import (
+    BUMP,
+    SendLimits,
+    first_fees,
+    gwei_text,
+    patience,
+    raised,
+    replacement_fees,
+    urgency,
+)
 
 WEI = st.integers(0, 10**15)
 
@@ -112,3 +121,24 @@ def test_limits__that_cannot_hold__are_refused() -> None:
 )
 def test_a_fee__for_people__is_in_gwei(wei: int, text: str) -> None:
     assert gwei_text(wei) == text
+
+
+@pytest.mark.parametrize(
+    ("left", "pressing", "blocks"),
+    [
+        (10**9, 0, 8),
+        (300, 0, 8),
+        (150, 0, 8),
+        (149, 1, 4),
+        (75, 1, 4),
+        (74, 2, 2),
+        (1, 2, 2),
+        (0, 0, 8),
+        (-5, 0, 8),
+    ],
+)
+def test_urgency__as_the_deadline_nears__rises_and_waits_less(left: int, pressing: int, blocks: int) -> None:
+    limits = SendLimits(500 * GWEI, GWEI, stuck_blocks=8, deadline_seconds=300)
+    assert urgency(left, limits) == pressing
+    assert patience(pressing, limits) == blocks
+    assert patience(pressing, SendLimits(500 * GWEI, GWEI, stuck_blocks=1)) == 1

@@ -183,3 +183,25 @@ def test_no_look_at_the_chain__ends_a_flight_before_it_is_final_or_bids_above_th
             assert seen.mined <= given_.nonce
         case Include() | Wait():
             pass
+
+
+@pytest.mark.parametrize(
+    ("left", "waited", "tip"),
+    [(300, 2, None), (300, 3, 1), (149, 1, 2), (74, 1, 4), (74, 0, None)],
+)
+def test_a_flight__nearer_to_its_deadline__bids_sooner_and_tips_more(
+    left: int, waited: int, tip: int | None
+) -> None:
+    seen = replace(SEEN, head=100 + waited, now=1_000, mined=7, known=True, base_fee=GWEI)
+    action = next_action(flight(deadline=1_000 + left), seen, LIMITS)
+    if tip is None:
+        assert isinstance(action, Wait)
+    else:
+        assert isinstance(action, Replace)
+        assert action.fees.tip == max(tip * GWEI, GWEI * 9 // 8)
+
+
+def test_a_cancellation__past_the_deadline__is_in_no_hurry() -> None:
+    seen = replace(SEEN, head=102, now=10**9, mined=7, known=True)
+    cancelling = flight(State.BROADCAST, attempt(1), attempt(2, purpose=Purpose.CANCEL), deadline=1_000)
+    assert isinstance(next_action(cancelling, seen, LIMITS), Wait)
