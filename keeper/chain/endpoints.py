@@ -268,12 +268,10 @@ class Endpoints(Node):
 
     def _same(self, heads: dict[_Member, Block]) -> Block | None:
         """The head a quorum gives already, which spares waiting for the slow."""
-        counted = Counter(block.hash for block in heads.values())
-        hash_, count = counted.most_common(1)[0]
-        rivals = sum(other == count for other in counted.values())
-        if count < self.quorum or rivals > 1:
+        # Whole headers: a liar may leave the hash and change what hangs on it.
+        (block, count), *others = Counter(heads.values()).most_common(2)
+        if count < self.quorum or (others and others[0][1] == count):
             return None
-        block = next(block for block in heads.values() if block.hash == hash_)
         # Those who lag may be the first to answer.
         return None if self._head is not None and block.number < self._head.number else block
 
@@ -301,17 +299,18 @@ class Endpoints(Node):
     def _block(
         self, number: int, hash_: str, votes: dict[_Member, str | None], heads: dict[_Member, Block]
     ) -> Block | None:
-        """The header of a block that was voted for, which may be nobody's head."""
-        for head in heads.values():
-            if head.hash == hash_:
-                return head
+        """The header of a block that was voted for, as a quorum gives it; it may be nobody's head."""
+        told: Counter[Block] = Counter()
         for member in (m for m, vote in votes.items() if vote == hash_):
-            try:
-                with member.node.within(min(self._patience, self._left())):
-                    block = member.node.block(number)
-            except Blind:
-                continue
-            if block.hash == hash_:
+            block = heads[member]
+            if block.hash != hash_:
+                try:
+                    with member.node.within(min(self._patience, self._left())):
+                        block = member.node.block(number)
+                except Blind:
+                    continue
+            told[block] += 1
+            if block.hash == hash_ and told[block] >= self.quorum:
                 return block
         return None
 
@@ -562,7 +561,7 @@ def _gist(method: str, answer: Any) -> object:
     if isinstance(answer, dict):
         if method == "eth_getTransactionReceipt":
             return tuple(answer.get(name) for name in ("transactionHash", "blockHash", "status", "gasUsed"))
-        return answer.get("hash")
+        return tuple(answer.get(n) for n in ("hash", "number", "parentHash", "timestamp", "baseFeePerGas"))
     if isinstance(answer, str) and answer.startswith("0x"):
         return answer.lower().removeprefix("0x").lstrip("0")
     return repr(answer)

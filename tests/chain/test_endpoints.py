@@ -237,6 +237,7 @@ def test_an_endpoint_that_lags__serves_no_read_and_votes_on_nothing(stack: ExitS
     mine(anvil, 5)
     head = node.head()
     assert head == anvil.node.head()
+    time.sleep(0.3)
     lagging = node.health()[0]
     assert (lagging.lag, "lags 5 blocks behind" in lagging.ailing) == (5, True)
     anvil.node.ask("anvil_setBalance", SENDER, "0x7")

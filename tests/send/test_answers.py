@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keeper.domain.errors import NodeRefused
-from keeper.send.answers import Meaning, read_refusal
+from keeper.send.answers import TEXTS, Meaning, read_refusal
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,33 @@ from keeper.send.answers import Meaning, read_refusal
         ("anvil", "transaction already imported", Meaning.TAKEN),
         ("nethermind", "AlreadyKnown", Meaning.TAKEN),
         ("erigon", "INTERNAL_ERROR: existing tx with same hash", Meaning.TAKEN),
+        ("besu", "Known transaction", Meaning.TAKEN),
+        ("anyone's", "unknown transaction type", Meaning.OPEN),
+        ("reth", "already known", Meaning.TAKEN),
+        ("reth", "nonce too low: next nonce 7, tx nonce 6", Meaning.SPENT),
+        ("arbitrum", "nonce too low: address 0x0, tx: 6 state: 7", Meaning.SPENT),
+        ("arbitrum", "nonce too high: address 0x0, tx: 9 state: 7", Meaning.OPEN),
+        ("arbitrum", "invalid transaction nonce", Meaning.OPEN),
+        ("arbitrum", "not enough funds for gas", Meaning.REFUSED),
+        ("arbitrum", "max fee per gas less than block base fee: address 0x0, maxFeePerGas: 1", Meaning.OPEN),
+        ("arbitrum", "sequencer pending tx pool full, please try again", Meaning.OPEN),
+        ("nethermind", "NonceGap, Future nonce. Expected nonce: 7", Meaning.OPEN),
+        ("nethermind", "FeeTooLowToCompete", Meaning.OPEN),
+        ("nethermind", "OwnNonceAlreadyUsed", Meaning.OPEN),
+        ("nethermind", "GasLimitExceeded, Gas limit: 1, gas limit of rejected tx: 2", Meaning.REFUSED),
+        ("besu", "Gas price below configured minimum gas price", Meaning.OPEN),
+        ("besu", "Intrinsic gas exceeds gas limit", Meaning.REFUSED),
+        ("besu", "Transaction gas limit exceeds block gas limit", Meaning.REFUSED),
+        ("besu", "Transaction fee cap exceeded", Meaning.REFUSED),
+        ("erigon", "already known", Meaning.TAKEN),
+        ("erigon", "nonce too low", Meaning.SPENT),
+        ("erigon", "insufficient funds for gas * price + value", Meaning.REFUSED),
+        ("erigon", "oversized data", Meaning.REFUSED),
+        ("geth", "tx fee (1.20 ether) exceeds the configured cap (1.00 ether)", Meaning.REFUSED),
+        ("geth", "transaction type not supported", Meaning.REFUSED),
+        ("geth", "invalid sender", Meaning.REFUSED),
+        ("anvil", "nonce too low", Meaning.SPENT),
+        ("anvil", "invalid chain id", Meaning.REFUSED),
         ("geth", "nonce too low: next nonce 7, tx nonce 6", Meaning.SPENT),
         ("besu", "Nonce too low", Meaning.SPENT),
         ("nethermind", "OldNonce, Current nonce: 7, nonce of rejected tx: 6", Meaning.SPENT),
@@ -66,3 +93,10 @@ def test_the_answers_of_several_endpoints__mean_no_more_than_all_of_them_prove(
     answer = read_refusal(NodeRefused(first.message, first.code, others=tuple(others)))
     assert answer.meaning is meaning
     assert all(text in answer.text for text in texts)
+
+
+def test_the_table__of_texts__names_every_client_and_no_pattern_twice() -> None:
+    clients = {client for text in TEXTS for client in text.clients.split(", ")}
+    assert clients == {"geth", "reth", "nethermind", "besu", "erigon", "arbitrum", "anvil", "gateways"}
+    patterns = [text.pattern for text in TEXTS]
+    assert len(set(patterns)) == len(patterns)
