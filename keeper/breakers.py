@@ -28,6 +28,9 @@ _SELL: Final = "sell"
 _NOTHING_SOLD: Final = frozenset({State.ABANDONED, State.CANCELLED, State.REPLACED, State.REVERTED_FINAL})
 _TRANSFER: Final = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """The topic of ERC-20's `Transfer(address,address,uint256)`."""
+_SWAP: Final = "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67"
+"""The topic of Uniswap V3's `Swap(address,address,int256,int256,uint160,uint128,int24)`, of its pool's own words."""
+_WORD: Final = 64
 NAMES: Final = (REVERTS, SLIPPAGE, GAS, TURNOVER, FREQUENCY, REORG, QUORUM)
 
 
@@ -113,13 +116,13 @@ def too_often(flights: Iterable[Flight], now: int, limits: BreakerLimits) -> Tri
 
 
 def too_far_off(flights: Iterable[Flight], limits: BreakerLimits) -> Trip | None:
-    """An action that sold more than its rehearsal, by what the token's own transfers in its receipt say."""
+    """An action that sold more than its rehearsal, by what its receipt says was paid into swaps."""
     for flight in flights:
         receipt = flight.receipt
         if receipt is None or not receipt.succeeded:
             continue
         for move in flight.intent.rehearsal.moves:
-            actual = _most_transferred(receipt.logs, move.asset.address) if move.verb == _SELL else 0
+            actual = _paid_into_swaps(receipt.logs, move.asset.address) if move.verb == _SELL else 0
             if (actual - move.amount) * BPS > limits.slippage_bps * move.amount:
                 return Trip(
                     SLIPPAGE,
@@ -149,14 +152,28 @@ def without_quorum(seconds: float, limits: BreakerLimits) -> Trip | None:
     )
 
 
-def _most_transferred(logs: Sequence[Log], token: Address) -> int:
-    """The largest amount of a token that changed hands at once; a swap passes what it sells on in one piece."""
-    amounts = [
+def _paid_into_swaps(logs: Sequence[Log], token: Address) -> int:
+    """How much of a token pools took for what they gave.
+
+    A transfer of what a pool says it swapped for is one; liquidity put into that pool, or taken out of it, is not.
+    """
+    asked = {
+        (log.address.lower(), amount) for log in logs if log.topics[:1] == (_SWAP,) for amount in _taken(log)
+    }
+    return sum(
         int(log.data, 16)
         for log in logs
-        if log.address.lower() == token.lower() and log.topics[:1] == (_TRANSFER,) and len(log.data) == 66
-    ]
-    return max(amounts, default=0)
+        if log.address.lower() == token.lower()
+        and log.topics[:1] == (_TRANSFER,)
+        and len(log.topics) == 3
+        and ("0x" + log.topics[2][-40:].lower(), int(log.data, 16)) in asked
+    )
+
+
+def _taken(swap: Log) -> tuple[int, ...]:
+    """What a pool took of its two tokens: the positive ones of the first two words."""
+    words = [int(swap.data[at : at + _WORD], 16) for at in (2, 2 + _WORD)]
+    return tuple(word for word in words if 0 < word < 2**255)
 
 
 def _since(flight: Flight, then: int) -> bool:

@@ -27,6 +27,8 @@ from tests.send.flights_given import attempt, flight, intent, receipt
 NOW = 10_000_000
 WETH = Asset(Address("0x" + "0E" * 20), "WETH", 18)
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+SWAP = "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67"
+POOL = "0x" + "0f" * 20
 LIMITS = BreakerLimits(reverts=3, gas_wei_per_day=3 * 43_000 * 20 * 10**9, actions_per_hour=3)
 
 
@@ -36,13 +38,26 @@ def mined(succeeded: bool = True, ago: int = 0, purpose: Purpose = Purpose.ACT) 
     return replace(flown, receipt=receipt(1, succeeded=succeeded))
 
 
-def selling(amount: int, *transferred: int, state: State = State.FINAL, ago: int = 0) -> Flight:
-    """A flight whose rehearsal sold so much WETH, and whose receipt tells of these transfers."""
+def selling(
+    amount: int,
+    swapped: int | None = None,
+    *,
+    provided: tuple[int, ...] = (),
+    state: State = State.FINAL,
+    ago: int = 0,
+) -> Flight:
+    """A flight whose rehearsal sold so much WETH, and whose receipt tells of a swap and of liquidity into its pool."""
     wanted = intent(deadline=NOW - ago)
     rehearsal = replace(wanted.rehearsal, moves=(Move("sell", WETH, amount),))
-    logs = tuple(Log(WETH.address.lower(), (TRANSFER, "0x", "0x"), f"0x{sold:064x}") for sold in transferred)
     flown = replace(flight(state), intent=replace(wanted, rehearsal=rehearsal))
-    return replace(flown, receipt=replace(receipt(1), logs=logs)) if transferred else flown
+    if swapped is None:
+        return flown
+    paid = tuple(
+        Log(WETH.address.lower(), (TRANSFER, "0x" + "00" * 32, "0x" + "00" * 12 + POOL[2:]), f"0x{sum_:064x}")
+        for sum_ in (swapped, *provided)
+    )
+    swap = Log(POOL, (SWAP, "0x", "0x"), f"0x{2**256 - 5:064x}{swapped:064x}" + "00" * 96)
+    return replace(flown, receipt=replace(receipt(1), logs=(*paid, swap)))
 
 
 @pytest.mark.parametrize(
@@ -84,9 +99,9 @@ def test_actions__of_an_hour__trip_when_they_are_too_many() -> None:
     assert too_often([mined(), mined(), mined(ago=HOUR)], NOW, LIMITS) is None
 
 
-def test_what_was_sold__beyond_the_rehearsal__trips_by_the_largest_transfer_of_that_token() -> None:
-    assert too_far_off([selling(10_000, 9_000, 10_100)], LIMITS) is None
-    trip = too_far_off([selling(10_000, 9_000, 10_101)], LIMITS)
+def test_what_was_sold__beyond_the_rehearsal__trips_by_what_pools_took_for_swaps() -> None:
+    assert too_far_off([selling(10_000, 10_100)], LIMITS) is None
+    trip = too_far_off([selling(10_000, 10_101)], LIMITS)
     assert trip is not None
     assert f"sold 10101 of {WETH.address} where its rehearsal sold 10000" in trip.why
     other = replace(WETH, address=Address("0x" + "AA" * 20))
@@ -104,6 +119,11 @@ def test_what_was_sold__beyond_the_rehearsal__trips_by_the_largest_transfer_of_t
         )
         is None
     )
+
+
+def test_what_was_sold__with_liquidity_put_into_the_same_pool__counts_the_swap_alone() -> None:
+    assert too_far_off([selling(10_000, 10_000, provided=(25_000, 9_000))], LIMITS) is None
+    assert too_far_off([selling(10_000, 10_101, provided=(25_000,))], LIMITS) is not None
 
 
 def test_what_was_sold__within_a_day__trips_above_the_limit_of_a_named_token_alone() -> None:

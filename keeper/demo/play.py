@@ -125,7 +125,8 @@ class Play:
 
     def line(self, step: Step) -> str:
         """Where the play is, for the progress bar."""
-        return f"{clock_text(step.point.time)}  ETH ${step.point.usd:,.2f}  {self.pairs[0].line}"
+        stand = "; ".join(pair.line for pair in self.pairs)
+        return f"{clock_text(step.point.time)}  ETH ${step.point.usd:,.2f}  {stand}"
 
     def _look(self, moment: Moment) -> None:
         """Read every position at a new block, and what the keeper did in it."""

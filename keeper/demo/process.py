@@ -128,7 +128,8 @@ def _environment() -> dict[str, str]:
 
 
 def _config_text(world: World, heads: str) -> str:
-    # Both borrowers are watched: the twin goes unguarded because it has no rule, not because nobody looks.
+    # Both are watched: the twin goes unguarded because it has no rule, not because nobody looks.
+    owners = f'["{world.roles.owner}", "{world.roles.twin}"]'
     return f"""[chain]
 id = {world.chain_id}
 url = "{world.url}"
@@ -137,7 +138,12 @@ turn_seconds = {BLOCK_SECONDS}
 
 [[watch]]
 thresholds = "{world.thresholds}"
-owners = ["{world.roles.owner}", "{world.roles.twin}"]
+owners = {owners}
+
+[[watch]]
+kind = "ranges"
+thresholds = "{world.range_thresholds}"
+owners = {owners}
 
 [journal]
 path = "{JOURNAL}"

@@ -33,6 +33,7 @@ from rich.text import Text
 from keeper.demo.loans import LoanPair, open_loans
 from keeper.demo.play import Play
 from keeper.demo.process import CONFIG, JOURNAL, KeeperProcess
+from keeper.demo.ranges import RangePair, open_ranges
 from keeper.demo.telling import record_of
 from keeper.devnet.actors import Liquidator
 from keeper.devnet.anvil import Anvil
@@ -139,15 +140,16 @@ def _played(bars: tuple[Bar, ...], folder: Path, tell: Callable[[int, str], None
         world = deploy_thresholds(deploy_world(anvil.url, eth_price=bars[0].open))
         expiry = world.node.head().timestamp + len(bars) * HOUR + _YEAR
         terms = open_loans(world, expiry)
+        ranges = RangePair(world, *open_ranges(world, expiry))
         tell(0, "starting the keeper")
         with KeeperProcess(folder, world, anvil.url.replace("http", "ws", 1)) as keeper:
             liquidator = Liquidator(world)
             loans = LoanPair(world, liquidator)
-            play = Play(world, keeper, liquidator, (loans,))
+            play = Play(world, keeper, liquidator, (loans, ranges))
             play.begin()
             for step in Scenario(bars, max_move_bps=MAX_MOVE_BPS).play(world):
                 play.take(step)
                 tell(step.point.bar, play.line(step))
         play.end()
         with Reader(folder / JOURNAL) as journal:
-            return record_of(play, loans, terms, MAX_MOVE_BPS, journal)
+            return record_of(play, loans, ranges, terms, MAX_MOVE_BPS, journal)

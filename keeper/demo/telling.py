@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from keeper.demo.loans import LoanPair
 from keeper.demo.play import Play
+from keeper.demo.ranges import RangePair
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import decimal_text
+from keeper.domain.verdicts import Kind
 from keeper.journal.journal import Page, Reader
 from keeper.report.record import Reason, Record, Terms
 
 
-def record_of(play: Play, loans: LoanPair, terms: Terms, max_move_bps: int, journal: Reader) -> Record:
+def record_of(
+    play: Play, loans: LoanPair, ranges: RangePair, terms: Terms, max_move_bps: int, journal: Reader
+) -> Record:
     """The play's figures, and the journal's reasons for them."""
     guarded, twin = loans.sides()
     return Record(
@@ -31,6 +36,7 @@ def record_of(play: Play, loans: LoanPair, terms: Terms, max_move_bps: int, jour
         late=play.late,
         blocks=play.blocks,
         wall_s=0.0,
+        ranges=ranges.story(journal),
     )
 
 
@@ -42,6 +48,9 @@ def _reasons(play: Play, journal: Reader) -> tuple[Reason, ...]:
         if told is None or told.block.number != block:
             continue
         for verdict in told.verdicts:
+            done = _done(told, verdict.key)
+            if verdict.kind is Kind.WITHIN and not done:
+                continue
             found.append(
                 Reason(
                     block=block,
@@ -49,15 +58,15 @@ def _reasons(play: Play, journal: Reader) -> tuple[Reason, ...]:
                     verdict=verdict.kind.name.lower(),
                     measure=str(verdict.measure),
                     why=verdict.why,
-                    done=_done(told, verdict.key.id),
+                    done=done,
                 )
             )
     return tuple(found)
 
 
-def _done(told: Page, rule: int) -> str:
+def _done(told: Page, key: RuleKey) -> str:
     for flight in told.flights:
-        if flight.intent.plan.key.id == rule:
+        if flight.intent.plan.key == key:
             moves = ", ".join(
                 f"{move.verb} {decimal_text(move.amount, move.asset.decimals, 4)} {move.asset.symbol}"
                 for move in flight.intent.rehearsal.moves

@@ -1,4 +1,4 @@
-"""The contract that is the law for ranges: its rules, its own verdict, the calls that act, and the lens that reads many.
+"""The contract that is the law for ranges: its rules, its own verdict, the calls that act; the lens that reads many.
 
 Source: contracts/interfaces/IRangeThresholds.vyi; the packed words are contracts/range_rules.vy's, the rows
 contracts/RangeLens.vy's.

@@ -20,6 +20,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.timeout(900)
 def test_shipped_artifacts__against_a_fresh_compilation__are_the_same() -> None:
     assert set(compile_contracts.deployable()) >= EXPECTED
     assert compile_contracts.differences() == []

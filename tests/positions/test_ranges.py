@@ -137,6 +137,7 @@ def test_a_range_left_by_the_price__is_moved_around_it__and_the_next_turn_leaves
         world.mine()
         after = take_turn(kept)
         assert [change.flight.state for change in after.changes] == [State.INCLUDED]
+        assert after.tripped == (), "liquidity taken out and put in again is not sold"
         assert [(verdict.kind, verdict.why) for verdict in after.verdicts] == [
             (Kind.WITHIN, "range: inside its trigger")
         ]
