@@ -198,7 +198,7 @@ def test_run__a_node_that_goes_down__is_told_and_attended_again_when_it_is_back(
 
 def test_run__no_node__is_one_sentence_and_exit_1(world: World, tmp_path: Path) -> None:
     said = one_sentence(keeper("run", "--config", config(world, tmp_path, url=NOWHERE)), 1)
-    assert said == "node: http://127.0.0.1:9 gave no answer to eth_chainId (NewConnectionError)"
+    assert said == "node: http://127.0.0.1:9 gave no answer to eth_chainId (ConnectionRefusedError)"
 
 
 def test_run__the_wrong_chain__is_one_sentence_and_exit_2(world: World, tmp_path: Path) -> None:

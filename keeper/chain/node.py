@@ -1,24 +1,24 @@
 """One JSON-RPC endpoint, asked in single calls or in one batch, never twice by itself.
 
-A web3.py provider writes and reads the JSON-RPC, and urllib3 carries it: web3.py's own carriers send a transaction
-again without saying so, and take three times as long. Its method formatters cost more than the node does and are not
-used.
+A web3.py provider writes and reads the JSON-RPC, and the standard library's http.client carries it: web3.py's own
+carriers send a transaction again without saying so, and take six times as long. Its method formatters cost more than
+the node does and are not used.
 """
 
 from __future__ import annotations
 
+import select
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from json import JSONDecodeError
 from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from urllib3 import PoolManager, make_headers
-from urllib3.exceptions import HTTPError
-from urllib3.util import Timeout, parse_url
 from web3.exceptions import Web3Exception
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
@@ -31,7 +31,7 @@ Question = tuple[str, Sequence[Any]]
 """A JSON-RPC method and its parameters."""
 # The last two are how web3.py takes an answer of the wrong shape.
 _NO_ANSWER: Final = (
-    HTTPError,
+    HTTPException,
     OSError,
     JSONDecodeError,
     UnicodeDecodeError,
@@ -47,7 +47,11 @@ _PIECE: Final = 2**16
 _MOST_BYTES: Final = 2**28
 
 
-class _Busy(HTTPError):
+class _Failed(HTTPException):
+    """What came back is no answer, in our own words."""
+
+
+class _Busy(_Failed):
     """The endpoint asked to be asked less often; `seconds` is how long, None when it did not say."""
 
     def __init__(self, said: str, seconds: float | None) -> None:
@@ -60,17 +64,22 @@ class _Provider(JSONBaseProvider):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        parts = parse_url(url)
+        parts = urlsplit(url)
         self.seconds = 10.0
-        self._url = parts._replace(auth=None).url
-        self._headers = {"content-type": "application/json", **make_headers(basic_auth=parts.auth)}
-        self._connections = PoolManager(retries=False)
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._headers = {"content-type": "application/json", **_authorization(parts)}
+        host = parts.hostname or ""
+        self._connection = (
+            HTTPSConnection(host, parts.port or 443)
+            if parts.scheme == "https"
+            else HTTPConnection(host, parts.port or 80)
+        )
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         before = next(self.request_counter)
         told: Any = self.decode_rpc_response(self._post(self.encode_rpc_request(method, params)))
         if isinstance(told, dict) and "result" in told and told.get("id") != before + 1:
-            raise HTTPError("an answer to another question")
+            raise _Failed("an answer to another question")
         return cast("RPCResponse", told)
 
     def make_batch_request(self, requests: list[tuple[RPCEndpoint, Any]]) -> Any:
@@ -78,34 +87,51 @@ class _Provider(JSONBaseProvider):
         answers: Any = self.decode_rpc_response(self._post(self.encode_batch_rpc_request(requests)))
         for answer in answers if isinstance(answers, list) else ():
             if isinstance(answer, dict) and not before < answer.get("id", 0) <= before + len(requests):
-                raise HTTPError("an answer to another question")
+                raise _Failed("an answer to another question")
         return answers
 
     def _post(self, body: bytes) -> bytes:
         give_up_at = time.monotonic() + self.seconds
-        answer = self._connections.request(
-            "POST",
-            self._url,
-            body=body,
-            headers=self._headers,
-            timeout=Timeout(self.seconds),
-            redirect=False,
-            preload_content=False,
-        )
-        if answer.status >= 400:
-            answer.close()
-            if answer.status in _ASKS_FOR_REST:
-                raise _Busy(f"HTTP {answer.status}", _rest_asked(answer.headers.get("Retry-After")))
-            raise HTTPError(f"HTTP {answer.status}")
+        connection = self._connection
+        connection.timeout = self.seconds
+        if connection.sock is not None:
+            if _was_closed(connection):
+                connection.close()
+            else:
+                connection.sock.settimeout(self.seconds)
+        try:
+            connection.request("POST", self._target, body, self._headers)
+            return self._read(connection.getresponse(), give_up_at)
+        except BaseException:
+            connection.close()  # whatever is still to come on it would be taken for the next answer
+            raise
+
+    def _read(self, answer: HTTPResponse, give_up_at: float) -> bytes:
+        if answer.status in _ASKS_FOR_REST:
+            raise _Busy(f"HTTP {answer.status}", _rest_asked(answer.headers.get("Retry-After")))
+        if answer.status >= 300:
+            raise _Failed(f"HTTP {answer.status}")
         told = bytearray()
         while piece := answer.read1(_PIECE):
             told += piece
             # A timeout bounds each read only: a node that drips would hold a turn for ever.
             if time.monotonic() > give_up_at or len(told) > _MOST_BYTES:
-                answer.close()
-                raise HTTPError(f"{len(told)} bytes and no end within {self.seconds:.1f} s")
-        answer.release_conn()
+                raise _Failed(f"{len(told)} bytes and no end within {self.seconds:.1f} s")
         return bytes(told)
+
+
+def _was_closed(connection: HTTPConnection) -> bool:
+    """Whether a kept connection has something to say unasked, which is that the other end has closed it."""
+    waiting = select.poll()
+    waiting.register(connection.sock, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+def _authorization(parts: SplitResult) -> dict[str, str]:
+    if parts.username is None:
+        return {}
+    secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"authorization": "Basic " + b64encode(secret.encode()).decode()}
 
 
 class Node:
@@ -232,7 +258,7 @@ class Node:
         if isinstance(error, _Busy):
             self._rest(error.seconds)
         # Only our own words, because a library's may hold the address and its secret.
-        what = str(error) if type(error) in (HTTPError, _Busy) else type(error).__name__
+        what = str(error) if isinstance(error, _Failed) else type(error).__name__
         return NodeUnreachable(f"node: {self.name} gave no answer to {method} ({what})")
 
 

@@ -60,6 +60,7 @@ _OPEN = insert(intent).values(
     opened=select(func.coalesce(func.max(intent.c.opened), 0) + 1).scalar_subquery()
 )
 _HOLD, _SIGN, _TELL = insert(nonce), insert(attempt), insert(outcome)
+_LATCHED = select(breaker).where(breaker.c.forgiven.is_(None)).order_by(breaker.c.n)
 _RECENT = (
     select(intent.c.owner, func.count(), func.max(intent.c.decided_block))
     .where(intent.c.decided_block > bindparam("since"))
@@ -411,8 +412,7 @@ def stopped_by(latch: Latch) -> str:
 
 
 def _latches(db: Connection) -> tuple[Latch, ...]:
-    rows_ = db.execute(select(breaker).where(breaker.c.forgiven.is_(None)).order_by(breaker.c.n))
-    return tuple(Latch(row.name, row.block, row.why) for row in rows_)
+    return tuple(Latch(row.name, row.block, row.why) for row in db.execute(_LATCHED))
 
 
 def _bring_up_to_date(db: Connection, version: int) -> None:

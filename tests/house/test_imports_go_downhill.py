@@ -78,7 +78,6 @@ DOORS: dict[str, set[str]] = {
     "prometheus_client": {"watch"},
     "pyarrow": {"devnet", "planner"},
     "pydantic": {"settings"},
-    "urllib3": {"chain"},
     "rich": {"show", "demo", "report", "planning"},
     "scipy": {"planner"},
     "sqlalchemy": {"journal"},
