@@ -18,6 +18,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from json import JSONDecodeError
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
+from weakref import finalize
 
 from web3.exceptions import Web3Exception
 from web3.providers.base import JSONBaseProvider
@@ -74,6 +75,7 @@ class _Provider(JSONBaseProvider):
             if parts.scheme == "https"
             else HTTPConnection(host, parts.port or 80)
         )
+        finalize(self, self._connection.close)
 
     def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
         before = next(self.request_counter)
@@ -117,6 +119,7 @@ class _Provider(JSONBaseProvider):
             # A timeout bounds each read only: a node that drips would hold a turn for ever.
             if time.monotonic() > give_up_at or len(told) > _MOST_BYTES:
                 raise _Failed(f"{len(told)} bytes and no end within {self.seconds:.1f} s")
+        answer.close()  # which it is by itself only when its end came as a surprise
         return bytes(told)
 
 
