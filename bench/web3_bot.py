@@ -24,6 +24,7 @@ _POLL_SECONDS: Final = 0.01
 _TOGETHER: Final = 500
 _WAD_PER_BPS: Final = 10**14
 _BREACHED: Final = 1
+_DELEVERAGE: Final = 0
 
 
 class Bot:
@@ -59,14 +60,16 @@ class Bot:
         """Read all, then act on whoever is below the floor."""
         for owner, health in zip(self.owners, self.healths(), strict=True):
             if health < self.floors[owner] * _WAD_PER_BPS:
-                verdict, _, repay, sell, fee, _ = self.thresholds.functions.check(owner, 0).call()
+                verdict, _, _, repay, sell, fee, _ = self.thresholds.functions.check(owner, 0).call()
                 if verdict == _BREACHED:
                     self.act(owner, repay, sell, fee)
 
     def act(self, owner: str, repay: int, sell: int, fee: int) -> None:
         """Build, sign and send."""
         deadline = int(self.web3.eth.get_block("latest")["timestamp"]) + 300
-        call = self.thresholds.functions.rebalance(owner, 0, (repay, sell * 1003 // 1000, fee, deadline))
+        call = self.thresholds.functions.rebalance(
+            owner, 0, (_DELEVERAGE, repay, sell * 1003 // 1000, fee, deadline)
+        )
         sender = self.account.address
         nonce = self.web3.eth.get_transaction_count(sender)
         transaction = call.build_transaction({"from": sender, "nonce": nonce})

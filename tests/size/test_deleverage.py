@@ -295,7 +295,7 @@ def judged_alike(scene: Scene, drawn: Market) -> Finding:
         return finding
     if verdict.kind is not Kind.BREACHED:
         assert (finding.kind, finding.why) == (verdict.kind, verdict.why)
-        assert finding.health == (0 if finding.why == "rule: expired" else verdict.measure.value)
+        assert finding.health == (0 if finding.why == "rule: expired" else verdict.measure.value or 0)
         return finding
     assert finding.kind in (Kind.BREACHED, Kind.BARRED)
     assert finding.why not in {why for kind, why in REASONS if kind is not Kind.BREACHED}
