@@ -12,7 +12,16 @@ from keeper.chain.ranges import Ranges
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.plans import Move, Plan
-from keeper.domain.ranges import Action, Case, Range, RangeMarket, RangeRule, RangeSight, tick_measure
+from keeper.domain.ranges import (
+    WHOLE_PER_BPS,
+    Action,
+    Case,
+    Range,
+    RangeMarket,
+    RangeRule,
+    RangeSight,
+    tick_measure,
+)
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
@@ -124,7 +133,8 @@ class RangeBreach:
             raise Unsafe(
                 f"size: the contract would {told}, the keeper {self.action.name.lower()} of {step.amount}"
             )
-        least = mul_div_down(step.bought, BPS - self.positions.doubts.drift_bps, BPS)
+        drift_bps = self.positions.doubts.drift_bps
+        least = mul_div_down(step.bought, BPS - drift_bps, BPS)
         call = act_call(key, self.action, step.sells_token0, step.amount, least, deadline)
         moves, after = self.positions.moves(self.held, step, self.block), self._after()
         plan = Plan(key=key, action=_NAMES[self.action], moves=moves, after=after)
@@ -132,10 +142,10 @@ class RangeBreach:
         def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
             method = COMPOUND if self.action is Action.COMPOUND else REBALANCE
             _, lost = method.read(returned)
-            # The sum of both means that a hundredth of a basis point more than foreseen is another market.
-            if lost > self.ahead.lost + 100:
+            # The size knows only the liquidity in range; ticks on the way may have made it dearer.
+            if lost > self.ahead.lost + drift_bps * WHOLE_PER_BPS:
                 raise Unsafe(
-                    f"rehearsal: {lost} hundred-millionths are lost, not the {self.ahead.lost} foreseen"
+                    f"pool: {lost} hundred-millionths would be lost where {self.ahead.lost} were reckoned with"
                 )
             return moves, after
 
