@@ -20,6 +20,7 @@ import numpy as np
 
 from keeper.domain.errors import Misconfigured
 from keeper.planner.results import DOWN, FAILED, LIQUIDATED, UP, YEAR, Floats, Path
+from keeper.planner.sketch import drawdown
 
 DAY: Final = 86_400
 MONTH: Final = 30 * DAY
@@ -160,8 +161,7 @@ def sortino(returns: Floats, per_year: float, safe_rate: float = 0.0) -> float:
 
 def max_drawdown(equity: Floats) -> float:
     """The deepest fall from a peak, as a fraction of it."""
-    peak = np.maximum.accumulate(equity)
-    return float(np.max(1 - equity / peak, initial=0.0))
+    return float(np.max(drawdown(equity), initial=0.0))
 
 
 def day_losses(equity: Floats, bars: int) -> Floats:

@@ -223,8 +223,8 @@ def _with_interval(lived: Lived, name: str, unit: tuple[str, float]) -> str:
     value = _text(getattr(lived.metrics, name), unit)
     if name not in lived.intervals:
         return value
-    low, high = lived.intervals[name]
-    return f"{value} ({_text(low, unit)} to {_text(high, unit)})"
+    low, high = (_number(each * unit[1]) for each in lived.intervals[name])
+    return f"{value} ({low} to {high})"
 
 
 def _text(value: float, unit: tuple[str, float]) -> str:
@@ -237,7 +237,7 @@ def _number(value: float) -> str:
         return "∞" if value > 0 else "−∞"
     if value == round(value) and abs(value) < 1e6:
         return f"{value:,.0f}".replace("-", "−")
-    return (f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}").replace("-", "−")
+    return (f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}").replace("-", "−")
 
 
 def _items(sentences: tuple[str, ...] | list[str]) -> str:

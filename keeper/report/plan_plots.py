@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import numpy as np
+
 from keeper.planner.findings import Findings, Lived
 from keeper.planner.results import DOWN, FAILED, LIQUIDATED, UP
 from keeper.planner.sketch import drawdown as depth_of
@@ -41,7 +43,7 @@ _COSTS: Final = (
     ("flash premium", "premium_bps", SOFT),
     ("liquidation penalty", "penalty_bps", DANGER),
 )
-_MOST_RULES: Final = 4_000
+_MOST_RULES: Final = 2_500
 
 
 def frontier(found: Findings) -> str:
@@ -53,7 +55,8 @@ def frontier(found: Findings) -> str:
     # Thinned evenly: the frontier itself is drawn whole.
     step = -(-len(found.cost) // _MOST_RULES)
     kept = slice(None, None, step)
-    figure.add_scattergl(
+    # Not by WebGL, which not every reader's browser has.
+    figure.add_scatter(
         x=found.cost[kept].tolist(),
         y=found.risk[kept].tolist(),
         name="rules tried",
@@ -79,6 +82,10 @@ def frontier(found: Findings) -> str:
     for lived in found.compared:
         _point(figure, lived.name, *_place(found, lived), "square", SLIPPAGE)
     _point(figure, "chosen", *_place(found, found.chosen), "circle", DANGER)
+    # Rules differ by orders of magnitude; a range may also gain on its portfolio, and then has no logarithm.
+    if min(*front.cost.tolist(), *front.risk.tolist()) > 0:
+        figure.update_xaxes(type="log", tickformat="~s")
+        figure.update_yaxes(type="log")
     return json_of(figure)
 
 
@@ -144,19 +151,22 @@ def life(found: Findings) -> str:
 
 def costs(found: Findings) -> str:
     """What each rule cost a year, by what for."""
-    figure = plain_figure("basis points a year", ",.3~g")
-    figure.update_layout(barmode="stack", bargap=0.4)
+    figure = plain_figure("", "")
+    figure.update_layout(barmode="stack", bargap=0.4, hovermode="closest")
     everyone = (found.chosen, *found.compared)
     for name, column, colour in _COSTS:
         values = [getattr(lived.metrics, column) for lived in everyone]
         if any(values):
             figure.add_bar(
-                x=[lived.name for lived in everyone],
-                y=values,
+                y=[lived.name for lived in everyone],
+                x=values,
                 name=name,
+                orientation="h",
                 marker={"color": colour, "line": {"width": 0}},
+                hovertemplate="%{y}: %{x:,.1f} bp",
             )
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(title={"text": "basis points a year", "font": {"color": SOFT}}, tickformat=",.3~g")
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
     return json_of(figure)
 
 
@@ -214,9 +224,15 @@ def heat(found: Findings) -> str:
     names = varied(found)
     if len(names) < 2:
         return ""
-    across, down = names[:2]
-    of = found.scores.parameters
-    cells = heat_map(of[across], of[down], found.fee)
+    down, across = sorted(names[:2], key=lambda name: name == "destination")
+    of = dict(found.scores.parameters)
+    if (down, across) == ("trigger", "destination"):
+        # A destination means little without its trigger.
+        across, of["share of the way to the trigger"] = (
+            "share of the way to the trigger",
+            of["destination"] / np.where(of["trigger"] > 0, of["trigger"], np.inf),
+        )
+    cells = heat_map(of[across], of[down], found.fee, cells=12)
     figure = plain_figure(down.replace("_", " "), "")
     figure.add_heatmap(
         x=[f"{value:.4g}" for value in cells.x],

@@ -71,7 +71,7 @@ DOORS: dict[str, set[str]] = {
     "eth_keys": {"send"},
     "joblib": {"planner"},
     "numba": {"planner"},
-    "numpy": {"judge", "size", "planner"},
+    "numpy": {"judge", "size", "planner", "report"},
     "optuna": {"planner"},
     "orjson": {"journal"},
     "plotly": {"report", "planner"},

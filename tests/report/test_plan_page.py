@@ -94,6 +94,7 @@ def test_the_page__of_a_plan__holds_every_plot_as_sound_json(of_a_basket: Findin
     for name, data in plots:
         figure = json.loads(data)
         drawn = sum(len(trace.get("x") or []) for trace in figure["data"])
+        assert not [trace["type"] for trace in figure["data"] if trace["type"].endswith("gl")], name
         assert drawn > 0, name
         assert "NaN" not in data
         assert not re.search(r'"#0[1-6]0[1-6]0[1-6]"', data), name
@@ -134,7 +135,7 @@ def test_the_tables__of_a_plan__tell_figures_doubts_and_conventions(
         "The best of 9 is lucky: p = 0.4.",
         "gas is paid in ether",
         "A rule is judged on closes",
-        "(10 bp to 20 bp)",
+        "(10 to 20)",
         f"{of_a_basket.chosen.metrics.certainty_fee_bps:.1f} basis points a year",
     ):
         assert told in page, told
