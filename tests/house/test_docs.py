@@ -20,6 +20,7 @@ DOCUMENTS = [
     "docs/performance.md",
     "docs/planner.md",
     "docs/runbook.md",
+    "docs/operating.md",
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What a reader has, and this project does not answer for.
