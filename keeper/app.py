@@ -125,6 +125,7 @@ def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
             most_gas=limits.max_gas,
             actions_per_owner=limits.actions_per_owner,
             keep_blocks=settings.journal.keep_blocks,
+            keep_seconds=settings.journal.keep_days * 86_400,
             estimates_gas=chain.id in _CHARGES_MORE_THAN_EXECUTION,
         )
         latches = Latches(journal, node, _breaker_limits(settings), send_limits.final_depth)

@@ -11,6 +11,12 @@ from typing import Any, Final
 
 from keeper.breakers import (
     DAY,
+    FREQUENCY,
+    GAS,
+    NAMES,
+    REVERTS,
+    SLIPPAGE,
+    TURNOVER,
     BreakerLimits,
     Trip,
     too_far_off,
@@ -64,13 +70,14 @@ class Latches:
         )
 
     def _of_flights(self, now: int) -> list[Trip | None]:
-        limits, since = self._limits, now - DAY
+        limits = self._limits
+        counted = self._journal.unforgiven(NAMES, since=now - DAY)
         return [
-            too_many_reverts(self._journal.unforgiven("reverts"), limits),
-            too_far_off(self._journal.unforgiven("slippage", since), limits),
-            too_much_gas(self._journal.unforgiven("gas", since), now, limits),
-            too_much_sold(self._journal.unforgiven("turnover", since), now, limits),
-            too_often(self._journal.unforgiven("frequency", since), now, limits),
+            too_many_reverts(counted[REVERTS], limits),
+            too_far_off(counted[SLIPPAGE], limits),
+            too_much_gas(counted[GAS], now, limits),
+            too_much_sold(counted[TURNOVER], now, limits),
+            too_often(counted[FREQUENCY], now, limits),
         ]
 
     def _of_finality(self, head: Block) -> list[Trip | None]:

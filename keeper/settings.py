@@ -122,7 +122,8 @@ class OperatorLimits(_Strict):
 
 
 class Journal(_Strict):
-    """Where verdicts, intents and receipts are kept; turns in which nothing was decided go after `keep_blocks`.
+    """Where verdicts, intents and receipts are kept; turns in which nothing was decided go after `keep_blocks`,
+    flights that are over after `keep_days`.
 
     `url` is a PostgreSQL database, on which several keepers may stand by for one another; without one it is a file.
     """
@@ -130,6 +131,7 @@ class Journal(_Strict):
     path: Path = Path("keeper.db")
     url: Annotated[str, AfterValidator(_checked_database)] = ""
     keep_blocks: int = Field(default=50_000, ge=1)
+    keep_days: int = Field(default=365, ge=2)
 
     @property
     def place(self) -> str:

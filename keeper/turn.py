@@ -38,8 +38,8 @@ class TurnLimits:
     """The operator's own: wei per gas, seconds, and percent of the rehearsed gas.
 
     `most_gas` bounds one action's gas, `actions_per_owner` how often an owner is acted for within a day of Ethereum's
-    blocks; `keep_blocks` is how long quiet turns are remembered; `estimates_gas` asks the node for the gas of a call
-    instead of measuring it.
+    blocks; `keep_blocks` is how long quiet turns are remembered, `keep_seconds` how long flights are; `estimates_gas`
+    asks the node for the gas of a call instead of measuring it.
     """
 
     action_fee_wei: int
@@ -49,6 +49,7 @@ class TurnLimits:
     actions_per_owner: int
     keep_blocks: int
     estimates_gas: bool = False
+    keep_seconds: int = 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ class Keeper:
             note = "; ".join(trouble if self.sender else ["dry run: nothing is signed", *trouble])
             self.journal.write_turn(block, tuple(verdicts.values()), note)
             if block.number % _BLOCKS_BETWEEN_PRUNINGS == 0:
-                self.journal.prune(block.number - self.limits.keep_blocks)
+                self.journal.prune(
+                    block.number - self.limits.keep_blocks, block.timestamp - self.limits.keep_seconds
+                )
         tripped: tuple[str, ...] = ()
         if self.sender:
             try:

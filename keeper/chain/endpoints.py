@@ -32,6 +32,7 @@ _HELD: Final = "eth_getTransactionByHash"
 _HEAD: Final[tuple[Question, ...]] = (("eth_chainId", ()), ("eth_getBlockByNumber", ("latest", False)))
 _UNKNOWN_BLOCK: Final = ("header not found", "unknown block", "block not found", "missing trie node")
 _MOST_WAITING: Final = 8
+_IDLE_SECONDS: Final = 30.0
 _LONGEST_SHUN: Final = 30.0
 
 _PATH: Final = 128
@@ -67,6 +68,7 @@ class _Member:
         self._shunned_until = 0.0
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._asked = 0
         self._answered = 0
 
@@ -109,15 +111,25 @@ class _Member:
             told.put((self, outcome))
 
         self._asked += 1
-        self._jobs.put(job)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"ask {self.name}", daemon=True)
-            self._thread.start()
+        with self._starting:
+            self._jobs.put(job)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"ask {self.name}", daemon=True)
+                self._thread.start()
         return True
 
     def _work(self) -> None:
+        """Do what is asked, and end when nothing was for a while."""
         while True:
-            self._jobs.get()()
+            try:
+                job = self._jobs.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                with self._starting:
+                    if self._jobs.empty():
+                        self._thread = None
+                        return
+                continue
+            job()
 
 
 Told = SimpleQueue[tuple[_Member, list[Any] | Blind]]

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     RowMapping,
+    Select,
     bindparam,
     delete,
     func,
@@ -176,12 +177,27 @@ class Reader:
         with self._transaction() as db:
             return _latches(db)
 
-    def unforgiven(self, name: str, deadline: int = 0) -> tuple[Flight, ...]:
-        """The flights a breaker still counts, oldest first: opened since it was last reset, with a later deadline."""
-        forgiven = select(func.coalesce(func.max(breaker.c.forgiven), 0)).where(breaker.c.name == name)
+    def unforgiven(
+        self, names: Sequence[str], since: int, newest: int = 100
+    ) -> dict[str, tuple[Flight, ...]]:
+        """What each of these breakers still counts, oldest first: the flights with a deadline after `since` and the
+        newest in any case, as far as they were opened since that breaker was last reset.
+        """
+        top = select(func.coalesce(func.max(intent.c.opened), 0)).scalar_subquery()
+        counted = (intent.c.deadline > since) | (intent.c.opened > top - newest)
+        resets = select(breaker.c.name, func.coalesce(func.max(breaker.c.forgiven), 0)).group_by(
+            breaker.c.name
+        )
         with self._transaction() as db:
-            after = db.execute(forgiven).scalar_one()
-            return flights_where(db, intent.c.opened > after, intent.c.deadline > deadline)
+            forgiven: dict[str, int] = {row[0]: row[1] for row in db.execute(resets)}
+            opened = {
+                row.id: row.opened for row in db.execute(select(intent.c.id, intent.c.opened).where(counted))
+            }
+            found = flights_where(db, counted)
+        return {
+            name: tuple(flight for flight in found if opened[flight.intent.id] > forgiven.get(name, 0))
+            for name in names
+        }
 
     def final(self) -> tuple[int, str] | None:
         """Number and hash of the last block that was written down as final; None before there was one."""
@@ -347,14 +363,21 @@ class Journal(Reader):
             db.execute(delete(about).where(about.c.name == "final"))
             db.execute(insert(about), {"name": "final", "value": f"{block} {hash_}"})
 
-    def prune(self, before: int) -> int:
-        """Forget the turns below block `before` in which nothing was decided; how many those were."""
-        old = select(turn.c.id).where(
-            turn.c.number < before, turn.c.hash.not_in(select(intent.c.decided_hash))
-        )
+    def prune(self, before: int, ended_before: int = 0) -> int:
+        """Forget the turns below block `before` in which nothing was decided; how many those were.
+
+        Flights that have ended go when their deadline is before `ended_before`, but for the last of each sender, which
+        tells the next its nonce.
+        """
+        decided = select(intent.c.decided_hash)
+        quiet = select(turn.c.id).where(turn.c.number < before, turn.c.hash.not_in(decided))
         with self._transaction() as db:
-            db.execute(delete(verdict).where(verdict.c.turn.in_(old)))
-            return db.execute(delete(turn).where(turn.c.id.in_(old))).rowcount
+            gone = list(db.execute(_forgettable(ended_before)).scalars())
+            for table in (outcome, attempt, nonce):
+                db.execute(delete(table).where(table.c.intent.in_(gone)))
+            db.execute(delete(intent).where(intent.c.id.in_(gone)))
+            db.execute(delete(verdict).where(verdict.c.turn.in_(quiet)))
+            return db.execute(delete(turn).where(turn.c.id.in_(quiet))).rowcount
 
     def _open(self) -> Connection:
         connection = self._place.connect(writing=True)
@@ -485,6 +508,20 @@ def _page(db: Connection, owner: Address, row: RowMapping) -> Page:
         open=earlier,
         later=later[0] if later else None,
     )
+
+
+def _forgettable(ended_before: int) -> Select[tuple[str]]:
+    """The ids of flights that are over for long and that no later nonce leans on, some hundred at a time."""
+    beside = nonce.alias()
+    top = (
+        select(func.max(beside.c.number))
+        .where(beside.c.chain == intent.c.chain, beside.c.sender == intent.c.sender)
+        .scalar_subquery()
+    )
+    last = select(func.max(intent.alias().c.opened)).scalar_subquery()
+    over = intent.c.state.in_([state.value for state in State if state.ended])
+    old = select(intent.c.id).where(over, intent.c.deadline < ended_before)
+    return old.where(intent.c.number < top, intent.c.opened < last).order_by(intent.c.opened).limit(500)
 
 
 def _under_way_at(number: int) -> ColumnElement[bool]:

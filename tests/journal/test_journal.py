@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from keeper.domain.errors import JournalBroken, Misconfigured, Unsafe
 from keeper.domain.flights import Purpose, State, Step
@@ -202,6 +203,58 @@ def test_pruning__spares_turns_in_which_something_was_decided(journal: Journal) 
     page = journal.verdicts(OWNER, 10)
     assert page is not None
     assert page.verdicts == (verdict,)
+
+
+def test_pruning__forgets_flights_long_over_and_never_the_last_nonce_nor_what_is_open(
+    journal: Journal,
+) -> None:
+    for number in range(6):
+        at = block(100 + number)
+        journal.write_turn(at, [])
+        journal.open_intent(intent(f"{number}", at), CHAIN, KEEPER, number, attempt(number))
+        if number != 2:
+            journal.record(f"{number}", Step(200, State.FINAL, "send: done", RECEIPT))
+    journal.open_intent(intent("another's", block(100)), CHAIN, STRANGER, 7, attempt(7))
+    journal.record("another's", Step(200, State.ABANDONED, "send: refused", None))
+    old = intent("4", block(104)).deadline
+    assert journal.prune(before=1, ended_before=0) == 0
+    assert len(journal.actions()) == 7
+    journal.prune(before=1_000, ended_before=old)
+    assert [flight.intent.id for flight in journal.actions()] == ["2", "4", "5", "another's"]
+    journal.prune(before=1_000, ended_before=2**40)
+    assert [flight.intent.id for flight in journal.actions()] == ["2", "5", "another's"]
+    assert journal.top_nonce(CHAIN, KEEPER) == 5
+    page = journal.verdicts(OWNER, 105)
+    assert page is not None
+    page = journal.verdicts(OWNER, 101)
+    assert page is not None
+    assert page.block == block(100), "and with a flight goes its turn"
+    opened = journal.open_intent(intent("next", block(106)), CHAIN, KEEPER, 6, attempt(8))
+    assert journal.actions()[-1] == opened
+
+
+def test_a_breaker__that_was_reset__counts_only_what_was_opened_since(journal: Journal) -> None:
+    for number in range(3):
+        journal.open_intent(intent(f"{number}", block(number)), CHAIN, KEEPER, number, attempt(number))
+    late = intent("1", block(1)).deadline
+
+    def counted(name: str, since: int = 0, newest: int = 100) -> list[str]:
+        found = journal.unforgiven(["gas", "reverts"], since, newest)
+        return [flight.intent.id for flight in found[name]]
+
+    assert counted("gas") == ["0", "1", "2"]
+    assert counted("gas", since=late, newest=0) == ["2"]
+    assert counted("gas", since=late, newest=2) == ["1", "2"]
+    assert journal.latch("gas", 2, "breaker: enough")
+    assert not journal.latch("gas", 3, "breaker: enough again")
+    assert [latch.block for latch in journal.latches()] == [2]
+    with pytest.raises(Unsafe, match="keeper resume gas"):
+        journal.open_intent(intent("3"), CHAIN, KEEPER, 3, attempt(3))
+    with journal._transaction() as db:
+        db.execute(text("UPDATE breaker SET forgiven = 3"))
+    journal.open_intent(intent("3"), CHAIN, KEEPER, 3, attempt(3))
+    assert counted("gas") == ["3"]
+    assert counted("reverts") == ["0", "1", "2", "3"]
 
 
 def test_a_journal__of_one_chain__is_refused_on_another(journal: Journal) -> None:
