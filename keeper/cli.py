@@ -268,6 +268,111 @@ def demo(
         play.print_record(console, record, out)
 
 
+rule = typer.Typer(no_args_is_help=True, help="An owner's rules: show, write, take back, look for faults.")
+cli.add_typer(rule, name="rule")
+Owner = Annotated[str, typer.Argument(help="The owner's address.")]
+Thresholds = Annotated[str | None, typer.Option(help="The contract, where several are watched.")]
+Safe = Annotated[bool, typer.Option("--safe", help="A batch for a Safe's Transaction Builder.")]
+
+
+@rule.command("show")
+def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> None:
+    """Show an owner's rules and what their contracts say of them now; exit 4 if there is none."""
+    from keeper import app, show
+    from keeper.settings import read_settings
+
+    block, looks = app.look(read_settings(_config(config)))
+    mine = [seen for seen in looks if seen.verdict.key.owner.lower() == owner.lower()]
+    if not mine:
+        print(
+            f"rule: {owner} has none in the watched contracts; is the owner in keeper.toml?", file=sys.stderr
+        )
+        raise typer.Exit(UNKNOWN)
+    if as_json:
+        show.print_json(show.look_json(block, mine))
+    else:
+        show.print_rules(show.console(), block, mine)
+
+
+@rule.command("set")
+def set_rule(
+    owner: Owner,
+    id: Annotated[int | None, typer.Option(help="The rule to replace; without it, a new one.", min=0)] = None,
+    file: Annotated[Path | None, typer.Option(help="A TOML file with the options' names as keys.")] = None,
+    collateral: Annotated[str | None, typer.Option(help="The asset to sell.")] = None,
+    debt: Annotated[str | None, typer.Option(help="The asset to repay.")] = None,
+    floor: Annotated[str | None, typer.Option(help="Act below this health, such as 1.4.")] = None,
+    target: Annotated[str | None, typer.Option(help="Land on this health.")] = None,
+    ceiling: Annotated[str | None, typer.Option(help="Above this health there is room.")] = None,
+    slippage_bps: Annotated[int | None, typer.Option(help="Of the value sold; 100 by default.")] = None,
+    cooldown: Annotated[int | None, typer.Option(help="Seconds between actions; 0 by default.")] = None,
+    max_step: Annotated[str | None, typer.Option(help="Most repaid at once, in whole debt tokens.")] = None,
+    days: Annotated[str | None, typer.Option(help="How long it holds; 365 by default.")] = None,
+    keeper: Annotated[str | None, typer.Option(help="Who may act; anyone by default.")] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="The aToken's allowance too.")] = False,
+    thresholds: Thresholds = None,
+    safe: Safe = False,
+    config: Config = None,
+) -> None:
+    """Print the call that sets a rule, tried on the contract first; the owner's wallet signs it, not the keeper."""
+    from keeper import show
+    from keeper.rules import writing
+    from keeper.settings import read_settings
+
+    said = {
+        "collateral": collateral,
+        "debt": debt,
+        "floor": floor,
+        "target": target,
+        "ceiling": ceiling,
+        "slippage_bps": slippage_bps,
+        "cooldown": cooldown,
+        "max_step": max_step,
+        "days": days,
+        "keeper": keeper,
+    }
+    text = writing.read_rule(file, said)
+    written = writing.write_rule(read_settings(_config(config)), owner, id, text, thresholds, approve)
+    show.print_json(written.to_safe() if safe else written.to_json())
+
+
+@rule.command("clear")
+def clear_rule(
+    owner: Owner,
+    id: Annotated[int, typer.Argument(help="The rule's number.", min=0)],
+    thresholds: Thresholds = None,
+    safe: Safe = False,
+    config: Config = None,
+) -> None:
+    """Print the call that takes a rule back, tried on the contract first."""
+    from keeper import show
+    from keeper.rules import writing
+    from keeper.settings import read_settings
+
+    written = writing.clear_rule(read_settings(_config(config)), owner, id, thresholds)
+    show.print_json(written.to_safe() if safe else written.to_json())
+
+
+@rule.command("lint")
+def lint_rules(owner: Owner, config: Config = None, as_json: Json = False) -> None:
+    """Look through all of an owner's rules for what is wrong with them; exit 3 if something is."""
+    from keeper import show
+    from keeper.rules import writing
+    from keeper.settings import read_settings
+
+    count, found = writing.lint_rules(read_settings(_config(config)), owner)
+    if as_json:
+        show.print_json({"rules": count, "faults": writing.faults(found)})
+    else:
+        for each in found:
+            numbers = " and ".join(str(key.id) for key in each.keys)
+            print(f"rule {numbers}: {each.fault}: {each.why}")
+        if not found:
+            print(f"{count} rules, and nothing is wrong with them" if count else f"{owner} has no rule yet")
+    if found:
+        raise typer.Exit(ATTENTION)
+
+
 @contextmanager
 def _serving(settings: Settings, place: str) -> Iterator[Standing]:
     """The dashboard for as long as the block lasts; where it and its token are is told on standard error."""

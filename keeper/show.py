@@ -147,6 +147,23 @@ def print_looks(console: Console, block: Block, looks: Sequence[Look]) -> None:
     console.print(table)
 
 
+def print_rules(console: Console, block: Block, looks: Sequence[Look]) -> None:
+    """Each rule with all its fields, and its contract's word."""
+    for look in looks:
+        key = look.verdict.key
+        table = Table(title=f"rule {key.id} at {key.thresholds}, block {block.number}", title_justify="left")
+        for column in ("field", "value"):
+            table.add_column(column, overflow="fold")
+        for name, value in look.rule.items():
+            table.add_row(Text(name.replace("_", " ")), Text(str(value)))
+        verdict = _kind(look.verdict.kind)
+        verdict.append(f" at {look.verdict.measure}: {look.verdict.why}", style="default")
+        table.add_row(Text("verdict"), verdict)
+        if look.moves:
+            table.add_row(Text("would"), Text(_moves_text(look.moves)))
+        console.print(table)
+
+
 def print_devnet(console: Console, manifest: dict[str, Any]) -> None:
     """Where everything on the devnet is."""
     table = Table(title=f"devnet at {manifest['url']}, chain {manifest['chain_id']}", title_justify="left")

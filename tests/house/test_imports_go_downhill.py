@@ -57,6 +57,7 @@ MAY_IMPORT["watch"] = {
     "app",
     "show",
 }
+MAY_IMPORT["rules"] = {"domain", "protocols", "judge", "size", "chain", "settings", "app"}
 MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "chain", "report", "devnet"}
 MAY_IMPORT["planning"] = {"domain", "planner", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
@@ -77,7 +78,7 @@ DOORS: dict[str, set[str]] = {
     "plotly": {"report", "planner"},
     "prometheus_client": {"watch"},
     "pyarrow": {"devnet", "planner"},
-    "pydantic": {"settings"},
+    "pydantic": {"settings", "rules"},
     "rich": {"show", "demo", "report", "planning"},
     "scipy": {"planner"},
     "sqlalchemy": {"journal"},

@@ -1,0 +1,279 @@
+"""A rule as a call that its owner signs elsewhere: nothing here has a key.
+
+Before a call is shown it is tried as its owner at the head, so that what the contract would refuse is refused now, in
+its own words. A Safe takes the calls as one batch, in the format of its Transaction Builder.
+"""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from eth_utils.address import is_address
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from keeper import app
+from keeper.chain.assets import Assets
+from keeper.chain.loans import Loans
+from keeper.chain.node import Node
+from keeper.chain.reads import ask_together
+from keeper.domain.blocks import Block
+from keeper.domain.errors import Blind, Misconfigured, NodeRefused
+from keeper.domain.loans import PLAIN, Band, Limits, LoanRule, Terms
+from keeper.domain.plans import Call
+from keeper.domain.units import NOBODY, Address
+from keeper.protocols.aave_v3 import GET_RESERVE_DATA, read_reserve
+from keeper.protocols.erc20 import BALANCE_OF
+from keeper.protocols.loan_thresholds import (
+    RULE_COUNT,
+    SET_RULE,
+    SET_RULE_AND_TERMS,
+    rule_fields,
+    terms_fields,
+)
+from keeper.protocols.methods import Method, address, revert_reason
+from keeper.rules.lint import Case, Lint, lint
+from keeper.settings import AddressText, Settings
+
+LOANS: Final = "loans"
+_CLEAR_RULE: Final = Method("clear_rule", ("uint256",), ())
+_APPROVE: Final = Method("approve", ("address", "uint256"), ("bool",))
+_RAY: Final = 1e27
+
+
+class RuleText(BaseModel):
+    """A rule on a loan as a person writes it, in a TOML file or in options: health as 1.4, amounts in whole tokens.
+
+    `terms` holds what else the contract lets an owner ask for, by the contract's names and in its units.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collateral: AddressText
+    debt: AddressText
+    floor: Decimal
+    target: Decimal
+    ceiling: Decimal = Decimal(0)
+    slippage_bps: int = 100
+    cooldown: int = Field(default=0, ge=0)
+    max_step: Decimal = Field(gt=0)
+    expiry: int | None = None
+    days: Decimal = Field(default=Decimal(365), gt=0)
+    keeper: AddressText = NOBODY
+    terms: dict[str, bool | int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Calls for the owner to sign in their order, and what each does."""
+
+    chain_id: int
+    owner: Address
+    calls: tuple[Call, ...]
+    said: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The calls, as any wallet takes them."""
+        calls = [
+            {"to": call.to, "value": "0", "data": "0x" + call.data.hex(), "does": said}
+            for call, said in zip(self.calls, self.said, strict=True)
+        ]
+        return {"chain": self.chain_id, "from": self.owner, "calls": calls}
+
+    def to_safe(self) -> dict[str, Any]:
+        """The same as a batch for the Transaction Builder of the Safe that is the owner."""
+        transactions = [
+            {
+                "to": call.to,
+                "value": "0",
+                "data": "0x" + call.data.hex(),
+                "contractMethod": None,
+                "contractInputsValues": None,
+            }
+            for call in self.calls
+        ]
+        meta = {
+            "name": "keeper rule",
+            "description": "; ".join(self.said),
+            "createdFromSafeAddress": self.owner,
+        }
+        return {
+            "version": "1.0",
+            "chainId": str(self.chain_id),
+            "createdAt": int(time.time() * 1000),
+            "meta": meta,
+            "transactions": transactions,
+        }
+
+
+def read_rule(path: Path | None, options: Mapping[str, Any]) -> RuleText:
+    """A rule from a file, from options, or from both, where an option replaces what the file says."""
+    said: dict[str, Any] = {}
+    if path is not None:
+        try:
+            said = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise Misconfigured(f"rule: {path} cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise Misconfigured(f"rule: {path} is not TOML: {error}") from error
+    said |= {name: value for name, value in options.items() if value is not None}
+    try:
+        return RuleText.model_validate(said)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the rule"
+        raise Misconfigured(f"rule: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def write_rule(
+    settings: Settings, owner: str, id_: int | None, text: RuleText, thresholds: str | None, approve: bool
+) -> Written:
+    """The call that sets a rule of an owner, a new one without `id_`, and before it the allowance it lives from."""
+    node, head, at, who = _meet(settings, owner, thresholds)
+    held = Loans(node, at, [who])
+    (asset,) = Assets(node).of([Address(text.debt)], head)
+    rule = _rule_of(text, asset.decimals, head.timestamp)
+    (counted,) = ask_together(node, [Call(at, RULE_COUNT.call(who))], head.hash)
+    count = RULE_COUNT.read(counted or b"")[0]
+    number = count if id_ is None else id_
+    if number > count:
+        raise Misconfigured(f"rule: {number} is past the end of the {count} rules that {who} has")
+    if rule.terms == PLAIN:
+        data = SET_RULE.call(number, rule_fields(rule))
+    else:
+        data = SET_RULE_AND_TERMS.call(number, rule_fields(rule), terms_fields(rule.terms))
+    calls = [Call(at, data)]
+    said = [
+        f"{'sets' if number == count else 'replaces'} rule {number}: below {text.floor} back to {text.target}"
+    ]
+    _try(node, who, calls[0], head)
+    if approve:
+        (told,) = ask_together(node, [Call(held.aave, GET_RESERVE_DATA.call(rule.collateral))], head.hash)
+        token = read_reserve(told or b"").a_token
+        if token == NOBODY:
+            raise Misconfigured(f"rule: Aave at {held.aave} does not list {rule.collateral}")
+        calls.insert(0, Call(token, _APPROVE.call(at, 2**256 - 1)))
+        said.insert(0, f"lets {at} take the collateral's aToken {token}, without limit")
+        _try(node, who, calls[0], head)
+    return Written(settings.chain.id, who, tuple(calls), tuple(said))
+
+
+def clear_rule(settings: Settings, owner: str, id_: int, thresholds: str | None) -> Written:
+    """The call that takes a rule back."""
+    node, head, at, who = _meet(settings, owner, thresholds)
+    call = Call(at, _CLEAR_RULE.call(id_))
+    _try(node, who, call, head)
+    return Written(settings.chain.id, who, (call,), (f"clears rule {id_}",))
+
+
+def lint_rules(settings: Settings, owner: str) -> tuple[int, tuple[Lint, ...]]:
+    """How many rules on loans an owner has in all watched contracts, and everything that is wrong with them."""
+    who = _address(owner)
+    node = app.connect(settings)
+    head = node.head()
+    contracts = dict.fromkeys(watch.thresholds for watch in settings.watch if watch.kind == LOANS)
+    cases: list[Case] = []
+    for thresholds in contracts:
+        cases += _cases(node, Loans(node, Address(thresholds), [who]), head)
+    return len(cases), lint(cases, head.timestamp)
+
+
+def _cases(node: Node, loans: Loans, head: Block) -> list[Case]:
+    cases = []
+    for sight in loans.observe(head).sights:
+        if (rule := sight.rule) is None:
+            continue
+        finding, market = loans.consult(sight.key, rule, head)
+        calls = [Call(loans.aave, GET_RESERVE_DATA.call(asset)) for asset in (rule.collateral, rule.debt)]
+        sold, owed = (answer or b"" for answer in ask_together(node, calls, head.hash))
+        try:
+            token = read_reserve(sold).a_token
+            supply_rate, borrow_rate = _rate(sold, 2), _rate(owed, 4)
+        except Blind:
+            token, supply_rate, borrow_rate = NOBODY, 0.0, 0.0
+        held = 0
+        if token != NOBODY:
+            (balance,) = ask_together(node, [Call(token, BALANCE_OF.call(sight.key.owner))], head.hash)
+            (held,) = BALANCE_OF.read(balance or b"")
+        cases.append(Case(sight, finding, market, held, borrow_rate, supply_rate))
+    return cases
+
+
+def _rate(reserve: bytes, at: int) -> float:
+    """A yearly rate among a reserve's words: 2 what suppliers earn, 4 what variable debt costs."""
+    return float(GET_RESERVE_DATA.read(reserve)[0][at] / _RAY)
+
+
+def _meet(settings: Settings, owner: str, thresholds: str | None) -> tuple[Node, Block, Address, Address]:
+    """The node, its head, the contract that is meant, and the owner."""
+    who = _address(owner)
+    node = app.connect(settings)
+    return node, node.head(), _contract(settings, who, thresholds), who
+
+
+def _contract(settings: Settings, owner: Address, named: str | None) -> Address:
+    if named is not None:
+        return _address(named)
+    loans = [watch for watch in settings.watch if watch.kind == LOANS]
+    wanted = [watch for watch in loans if owner in watch.owners] or loans
+    places = sorted({watch.thresholds for watch in wanted})
+    if len(places) != 1:
+        raise Misconfigured(
+            f"rule: {len(places)} contracts for loans are watched; say which with --thresholds"
+        )
+    return Address(places[0])
+
+
+def _rule_of(text: RuleText, decimals: int, now: int) -> LoanRule:
+    names = {field.name for field in fields(Terms)}
+    if unknown := sorted(set(text.terms) - names):
+        raise Misconfigured(f"rule: there are no terms {', '.join(unknown)}, only {', '.join(sorted(names))}")
+    expiry = now + int(text.days * 86_400) if text.expiry is None else text.expiry
+    band = Band(*(_scaled(each, 4, "a health") for each in (text.floor, text.target, text.ceiling)))
+    step = _scaled(text.max_step, decimals, "max_step")
+    limits = Limits(text.slippage_bps, text.cooldown, step, expiry, Address(text.keeper))
+    terms: Mapping[str, Any] = text.terms
+    return LoanRule(Address(text.collateral), Address(text.debt), band, limits, Terms(**terms))
+
+
+def _scaled(value: Decimal, places: int, what: str) -> int:
+    """Exactly `value` in units of 10 ** -`places`."""
+    scaled = value.scaleb(places) if value.is_finite() else Decimal("0.1")
+    if scaled != scaled.to_integral_value() or not 0 <= scaled < 2**256:
+        raise Misconfigured(f"rule: {value} is not {what} of at most {places} decimals")
+    return int(scaled)
+
+
+def _try(node: Node, owner: Address, call: Call, head: Block) -> None:
+    message = {"from": owner, "to": call.to, "data": "0x" + call.data.hex()}
+    try:
+        node.ask("eth_call", message, {"blockHash": head.hash})
+    except NodeRefused as refusal:
+        raw = bytes.fromhex(refusal.data.removeprefix("0x")) if refusal.data else b""
+        reason = revert_reason(raw) if raw else refusal.message
+        raise Misconfigured(f"rule: the contract would refuse it: {reason}") from refusal
+
+
+def _address(text: str) -> Address:
+    if not is_address(text):
+        raise Misconfigured(f"rule: {text} is not an address")
+    return address(text)
+
+
+def faults(lints: Sequence[Lint]) -> list[dict[str, Any]]:
+    """Lints as JSON."""
+    return [
+        {
+            "rules": [
+                {"thresholds": key.thresholds, "owner": key.owner, "rule": key.id} for key in each.keys
+            ],
+            "fault": str(each.fault),
+            "why": each.why,
+        }
+        for each in lints
+    ]

@@ -1,0 +1,142 @@
+"""`keeper rule` on the devnet: calls that a wallet signs and the contract takes, refusals in the contract's words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from keeper.devnet.world import World
+from tests.conftest import NO_LIMIT, SetRule
+from tests.test_cli import config, keeper, one_sentence
+
+
+def sent_by(world: World, written: dict[str, Any]) -> None:
+    """What the owner's wallet does with the calls."""
+    for call in written["calls"]:
+        message = {"from": written["from"], "to": call["to"], "data": call["data"], "gas": hex(3_000_000)}
+        sent = world.node.ask("eth_sendTransaction", message)
+        world.mine()
+        assert world.node.ask("eth_getTransactionReceipt", sent)["status"] == "0x1"
+
+
+def options(world: World) -> list[str]:
+    return ["--collateral", world.weth.token, "--debt", world.usdc.token, "--floor", "1.4", "--target", "1.7"]
+
+
+def test_set__signed_by_the_owner__is_the_rule_that_show_shows__and_clear_takes_it_back(
+    world: World, tmp_path: Path
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=2)
+    path = config(world, tmp_path)
+    made = keeper(
+        "rule", "set", owner, *options(world), "--max-step", "50000.5", "--approve", "--config", path
+    )
+    assert made.returncode == 0, made.stderr
+    written = json.loads(made.stdout)
+    assert written["chain"] == world.chain_id
+    assert [call["does"].split()[0] for call in written["calls"]] == ["lets", "sets"]
+    sent_by(world, written)
+
+    shown = keeper("rule", "show", owner, "--json", "--config", path)
+    (position,) = json.loads(shown.stdout)["positions"]
+    assert (position["floor"], position["target"], position["max_step"]) == (
+        "1.4000",
+        "1.7000",
+        "50000500000",
+    )
+    assert position["verdict"] == "within"
+    assert "slippage bps" in keeper("rule", "show", owner, "--config", path).stdout
+    assert (
+        keeper("rule", "lint", owner, "--config", path).stdout == "1 rules, and nothing is wrong with them\n"
+    )
+
+    sent_by(world, json.loads(keeper("rule", "clear", owner, "0", "--config", path).stdout))
+    cleared = json.loads(keeper("rule", "show", owner, "--json", "--config", path).stdout)["positions"]
+    assert [(each["verdict"], each["why"]) for each in cleared] == [("barred", "rule: none is set")]
+
+
+def test_set__from_a_file_for_a_safe__is_a_batch_for_its_transaction_builder(
+    world: World, tmp_path: Path
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=2)
+    path, file = config(world, tmp_path), tmp_path / "rule.toml"
+    file.write_text(
+        f'collateral = "{world.weth.token}"\ndebt = "{world.usdc.token}"\nfloor = 1.4\ntarget = 1.7\n'
+        "max_step = 50_000\nslippage_bps = 50\n[terms]\nspeed_bps = 5000\n"
+    )
+    made = keeper("rule", "set", owner, "--file", file, "--target", "1.75", "--safe", "--config", path)
+    assert made.returncode == 0, made.stderr
+    batch = json.loads(made.stdout)
+    assert (batch["version"], batch["chainId"]) == ("1.0", str(world.chain_id))
+    assert batch["meta"]["createdFromSafeAddress"] == owner
+    (transaction,) = batch["transactions"]
+    assert set(transaction) == {"to", "value", "data", "contractMethod", "contractInputsValues"}
+    sent_by(world, {"from": owner, "calls": [transaction]})
+    shown = json.loads(keeper("rule", "show", owner, "--json", "--config", path).stdout)["positions"][0]
+    assert (shown["target"], shown["slippage_bps"], shown["speed_bps"]) == ("1.7500", 50, 5_000)
+
+
+def test_set__that_the_contract_would_refuse__is_its_own_sentence(world: World, tmp_path: Path) -> None:
+    path = config(world, tmp_path)
+    words = options(world)
+    words[words.index("1.7")] = "1.3"
+    said = one_sentence(
+        keeper("rule", "set", world.roles.owner, *words, "--max-step", "1", "--config", path), 2
+    )
+    assert said == "rule: the contract would refuse it: rule: floor is not below the target"
+
+
+def test_set__that_makes_no_sense__is_one_sentence_that_says_where(world: World, tmp_path: Path) -> None:
+    path, owner = config(world, tmp_path), world.roles.owner
+    given = options(world)
+    for words, wanted in (
+        (given, "rule: max_step: Field required"),
+        ([*given, "--max-step", "much"], "rule: max_step: "),
+        ([*given, "--max-step", "0.0000001"], "rule: 1E-7 is not max_step of at most 6 decimals"),
+        ([*given, "--max-step", "1", "--id", "3"], "rule: 3 is past the end of the 0 rules"),
+        ([*given, "--max-step", "1", "--file", str(tmp_path / "none.toml")], "cannot be read"),
+    ):
+        assert wanted in one_sentence(keeper("rule", "set", owner, *words, "--config", path), 2)
+    file = tmp_path / "rule.toml"
+    file.write_text("[terms]\nwishes = 3\n")
+    said = keeper("rule", "set", owner, *given, "--max-step", "1", "--file", file, "--config", path)
+    assert "there are no terms wishes, only" in one_sentence(said, 2)
+
+
+def test_clear__of_a_rule_that_is_not_there__is_refused_in_the_contracts_words(
+    world: World, tmp_path: Path
+) -> None:
+    said = one_sentence(
+        keeper("rule", "clear", world.roles.owner, "0", "--config", config(world, tmp_path)), 2
+    )
+    assert said.startswith("rule: the contract would refuse it: ")
+
+
+def test_lint__of_rules_with_faults__tells_them_and_exits_3(
+    world: World, set_rule: SetRule, tmp_path: Path
+) -> None:
+    owner, path = world.roles.owner, config(world, tmp_path)
+    world.open_loan(owner, 100, health=1.3)
+    set_rule(owner, slippage_bps=1)
+    set_rule(owner, 13_000, 16_000, id=1, max_step=NO_LIMIT)
+    told = keeper("rule", "lint", owner, "--config", path)
+    assert told.returncode == 3
+    assert "rule 0: fires now: health: below the floor" in told.stdout
+    assert "rule 0: slippage too tight: one step from the floor would lose" in told.stdout
+    assert "rule 1 and 0: never fires: rule 0 sells the same for the same" in told.stdout
+    found = json.loads(keeper("rule", "lint", owner, "--json", "--config", path).stdout)
+    assert found["rules"] == 2
+    assert {each["fault"] for each in found["faults"]} >= {"fires now", "slippage too tight", "never fires"}
+
+
+def test_show_and_lint__of_an_owner_without_rules__say_so(world: World, tmp_path: Path) -> None:
+    path = config(world, tmp_path)
+    assert "has none in the watched contracts" in one_sentence(
+        keeper("rule", "show", world.roles.stranger, "--config", path), 4
+    )
+    done = keeper("rule", "lint", world.roles.stranger, "--config", path)
+    assert (done.returncode, "has no rule yet" in done.stdout) == (0, True)
+    assert "is not an address" in one_sentence(keeper("rule", "lint", "nobody", "--config", path), 2)
