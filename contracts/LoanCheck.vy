@@ -13,6 +13,7 @@ from ethereum.ercs import IERC20
 
 from . import aave_v3
 from . import deleverage
+from . import limits
 from . import loan_band
 from . import loan_steps
 from . import loan_words
@@ -21,6 +22,7 @@ from . import uniswap_v3
 from . import wide
 from .interfaces import IAaveV3DebtToken
 from .interfaces import IAaveV3Pool
+from .interfaces import ILimits
 from .interfaces import ILoanCheck
 from .interfaces import ILoanThresholds
 
@@ -43,6 +45,11 @@ struct Case:
     collateral: IAaveV3Pool.ReserveData
     debt: IAaveV3Pool.ReserveData
     loan: loan_steps.Loan
+    flags: uint256
+    ledger: uint256
+    urgency: uint256
+    max_step: uint256
+    bounds: ILimits.Limits      # with the rule's own slippage where there are no others
 
 
 _DELEVERAGE: constant(uint8) = 0
@@ -107,6 +114,13 @@ def finding(thresholds: address, owner: address, id: uint256) -> ILoanThresholds
     case.account = account
     case.band = loan_band._band(rule, case.terms)
     case.measure = loan_band._measure(account, case.terms.in_leverage)
+    case.flags = flags
+    case.max_step = rule.max_step
+    case.bounds = loan_words._whole_limits(rule, case.terms)
+    if flags & ~loan_words.IN_LEVERAGE != 0:
+        case.urgency = loan_band._urgency(account, case.measure, case.band)
+        case.max_step = loan_band._max_step(rule, case.terms, case.urgency)
+        case.ledger = staticcall ILoanThresholds(thresholds).ledger_of(owner, id)
     case.collateral = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.collateral)
     case.debt = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.debt)
     case.loan.debt = account.debt
@@ -142,9 +156,25 @@ def _judged(case: Case, last_acted: uint256) -> ILoanThresholds.Finding:
             return self._finding(_WITHIN, health, obstacle if obstacle != "" else why)
     if block.timestamp < last_acted + case.rule.cooldown:
         return self._finding(_BARRED, health, "rule: cooling down")
+    if obstacle == "":
+        obstacle = self._limit(case, is_high)
     if obstacle != "":
         return self._finding(_BARRED, health, obstacle)
     return self._releverage(case, pools) if is_high else self._deleverage(case, pools)
+
+
+@internal
+@view
+def _limit(case: Case, is_high: bool) -> String[96]:
+    """
+    @dev The first of the rule's limits that bars everybody now, empty if none does.
+    """
+    obstacle: String[96] = ""
+    if case.flags & loan_words.HOLDS != 0:
+        obstacle = loan_words._held_obstacle(case.terms.hold, case.ledger, is_high, case.urgency)
+    if obstacle == "" and case.flags & loan_words.HAS_E != 0:
+        obstacle = limits._obstacle(case.bounds, limits._state(case.ledger), case.urgency)
+    return obstacle
 
 
 @internal
@@ -170,7 +200,7 @@ def _deleverage(case: Case, pools: DynArray[uniswap_v3.Venue, 4]) -> ILoanThresh
     loan: loan_steps.Loan = case.loan
     loan.aim = loan_band._aim(case.measure, case.band, case.terms.in_leverage, case.terms.speed_bps)
     # Were it the whole debt, a stranger who repays a cent of it first could make every plan fail.
-    loan.cap = min(case.rule.max_step, owed - owed // _REMNANT)
+    loan.cap = min(case.max_step, owed - owed // _REMNANT)
     best: loan_steps.Step = empty(loan_steps.Step)
     fee: uint24 = 0
     for pool: uniswap_v3.Venue in pools:
@@ -193,7 +223,7 @@ def _obstacle_to_repaying_so(
         return "pool: too thin for the repayment"
     if deleverage._is_insolvent(loan.measure, loan.weight_bps, step):
         return "health: below the solvency line, selling would lower it"
-    if step.owed * _BPS < wide._times(step.traded, _BPS - case.rule.slippage_bps):
+    if step.owed * _BPS < wide._times(step.traded, _BPS - limits._slippage(case.bounds, case.urgency)):
         return "pool: the sale would cost more than the rule's slippage"
     if deleverage._lands_below_one(
         loan.debt, case.account.health, aave_v3._threshold(case.collateral.configuration), step
@@ -252,7 +282,7 @@ def _obstacle_to_borrowing_so(case: Case, step: loan_steps.Step) -> String[96]:
     """
     if step.amount == 0:
         return "pool: too thin for what would be borrowed"
-    if step.traded * _BPS < wide._times(step.owed, _BPS - case.rule.slippage_bps):
+    if step.traded * _BPS < wide._times(step.owed, _BPS - limits._slippage(case.bounds, case.urgency)):
         return "pool: the purchase would cost more than the rule's slippage"
     if self._credit(case) < step.amount:
         return "delegation: the credit delegated is short of what must be borrowed"

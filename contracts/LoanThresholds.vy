@@ -14,12 +14,14 @@
 from ethereum.ercs import IERC20
 
 from . import aave_v3
+from . import limits
 from . import loan_band
 from . import loan_rules
 from . import loan_words
 from . import uniswap_v3
 from .interfaces import IAaveV3AToken
 from .interfaces import IAaveV3Pool
+from .interfaces import ILimits
 from .interfaces import ILoanCheck
 from .interfaces import ILoanThresholds
 from .interfaces import IUniswapV3Pool
@@ -38,7 +40,9 @@ exports: (
     loan_rules.last_acted,
     loan_rules.words_of,
     loan_rules.terms_words_of,
+    loan_rules.ledger_of,
     loan_rules.TOLERANCE_BPS,
+    loan_rules.SENSE,
     aave_v3.AAVE,
     aave_v3.PROVIDER,
     uniswap_v3.FACTORY,
@@ -52,6 +56,17 @@ struct Order:
     debt: address
     amount: uint256
     limit: uint256
+
+
+# One action: the rule as it applies now, and the account before.
+struct Case:
+    rule: ILoanThresholds.Rule
+    terms: ILoanThresholds.Terms
+    band: loan_band.Band
+    before: IAaveV3Pool.AccountData
+    measure: uint256
+    max_step: uint256
+    slippage_bps: uint256
 
 
 _DELEVERAGE: constant(uint8) = 0
@@ -70,10 +85,12 @@ _pool_in_flight: transient(address)
 
 
 @deploy
-def __init__(addresses_provider: address, uniswap_factory: address, loan_check: address):
+def __init__(
+    addresses_provider: address, uniswap_factory: address, loan_sense: address, loan_check: address
+):
     aave_v3.__init__(addresses_provider)
     uniswap_v3.__init__(uniswap_factory)
-    loan_rules.__init__()
+    loan_rules.__init__(loan_sense)
     assert loan_check.is_contract, "check: no contract at its address"
     assert staticcall ILoanCheck(loan_check).PROVIDER() == addresses_provider, "check: it is on another Aave"
     assert staticcall ILoanCheck(loan_check).FACTORY() == uniswap_factory, "check: it is on other pools"
@@ -90,36 +107,63 @@ def version() -> String[8]:
 def rebalance(owner: address, id: uint256, plan: ILoanThresholds.Plan) -> (uint256, uint256):
     words: loan_words.Words = loan_rules._words[owner][id]
     rule: ILoanThresholds.Rule = loan_words._unpack(words)
-    self._may_act(rule, loan_words._last_acted(words), plan)
-    terms: ILoanThresholds.Terms = empty(ILoanThresholds.Terms)
     flags: uint256 = loan_words._flags(words)
-    if flags != 0:
-        terms = loan_rules._terms(owner, id, flags)
+    self._may_act(rule, loan_words._last_acted(words), plan, flags)
     pool: address = uniswap_v3._pool(rule.collateral, rule.debt, plan.fee)
     assert pool.is_contract, "pool: the factory has none for this pair and fee"
 
-    before: IAaveV3Pool.AccountData = aave_v3._account(owner)
-    band: loan_band.Band = loan_band._band(rule, terms)
-    measure: uint256 = loan_band._measure(before, terms.in_leverage)
+    case: Case = empty(Case)
+    case.rule = rule
+    case.max_step = rule.max_step
+    case.slippage_bps = rule.slippage_bps
+    case.before = aave_v3._account(owner)
+    if flags != 0:
+        case.terms = loan_rules._terms(owner, id, flags)
+    case.band = loan_band._band(rule, case.terms)
+    case.measure = loan_band._measure(case.before, case.terms.in_leverage)
+    bounds: ILimits.Limits = empty(ILimits.Limits)
+    ledger: uint256 = 0
+    urgency: uint256 = 0
+    if flags & ~loan_words.IN_LEVERAGE != 0:
+        urgency = loan_band._urgency(case.before, case.measure, case.band)
+        case.max_step = loan_band._max_step(rule, case.terms, urgency)
+        if flags & (loan_words.HAS_E | loan_words.HOLDS) != 0:
+            ledger = loan_rules._ledger[owner][id]
+        if flags & loan_words.HOLDS != 0:
+            self._has_held(case.terms.hold, ledger, plan.action == _RELEVERAGE, urgency)
+        if flags & loan_words.HAS_E != 0:
+            bounds = loan_words._whole_limits(rule, case.terms)
+            limits._may_act(bounds, limits._state(ledger), msg.sender, urgency)
+            case.slippage_bps = limits._slippage(bounds, urgency)
+
     swapped: uint256 = 0
     after: IAaveV3Pool.AccountData = empty(IAaveV3Pool.AccountData)
     if plan.action == _DELEVERAGE:
-        assert plan.amount <= rule.max_step, "plan: repays more than the rule's max_step"
-        assert measure < band.floor, "health: at or above the floor"
+        assert plan.amount <= case.max_step, "plan: repays more than the rule's max_step"
+        assert case.measure < case.band.floor, "health: at or above the floor"
         swapped = self._deleverage(owner, rule, plan, pool)
         after = aave_v3._account(owner)
-        self._verify_lower(owner, rule, terms, band, plan.amount, before, after)
+        self._verify_lower(owner, case, plan.amount, after)
+        if bounds.bounty_bps != 0 and self._pay_bounty(owner, rule.collateral, bounds, urgency, swapped):
+            after = aave_v3._account(owner)
+            self._verify_sale(case, after)
     else:
         assert plan.action == _RELEVERAGE, "plan: there is no such action"
-        assert band.ceiling != 0, "rule: nothing is borrowed for it"
-        assert plan.amount <= terms.borrow_step, "plan: borrows more than the rule's borrow_step"
-        assert before.debt != 0, "loan: no debt"
-        assert measure > band.ceiling, "health: at or below the ceiling"
+        assert case.band.ceiling != 0, "rule: nothing is borrowed for it"
+        assert plan.amount <= case.terms.borrow_step, "plan: borrows more than the rule's borrow_step"
+        assert case.before.debt != 0, "loan: no debt"
+        assert case.measure > case.band.ceiling, "health: at or below the ceiling"
         swapped = self._releverage(owner, rule, plan, pool)
         after = aave_v3._account(owner)
-        self._verify_higher(rule, terms, band, plan.amount, before, after)
+        self._verify_higher(case, plan.amount, after)
 
     loan_rules._stamp(owner, id, words)
+    if flags & (loan_words.HAS_E | loan_words.HOLDS) != 0:
+        if flags & loan_words.HAS_E != 0:
+            ledger = limits._with_state(
+                ledger, limits._charge(bounds, limits._state(ledger), self._lost(case.before, after))
+            )
+        loan_rules._ledger[owner][id] = loan_words._with_seen(ledger, 0, False)
     log ILoanThresholds.Rebalanced(
         owner=owner,
         id=id,
@@ -127,10 +171,34 @@ def rebalance(owner: address, id: uint256, plan: ILoanThresholds.Plan) -> (uint2
         action=plan.action,
         amount=plan.amount,
         swapped=swapped,
-        health_before=before.health,
+        health_before=case.before.health,
         health_after=after.health,
     )
     return swapped, after.health
+
+
+@external
+def witness(owner: address, id: uint256) -> uint256:
+    words: loan_words.Words = loan_rules._words[owner][id]
+    flags: uint256 = loan_words._flags(words)
+    assert flags & loan_words.HOLDS != 0, "rule: none with a hold is set"
+    rule: ILoanThresholds.Rule = loan_words._unpack(words)
+    terms: ILoanThresholds.Terms = loan_rules._terms(owner, id, flags)
+    account: IAaveV3Pool.AccountData = aave_v3._account(owner)
+    band: loan_band.Band = loan_band._band(rule, terms)
+    measure: uint256 = loan_band._measure(account, terms.in_leverage)
+    is_high: bool = band.ceiling != 0 and measure > band.ceiling and account.debt != 0
+    ledger: uint256 = loan_rules._ledger[owner][id]
+    since: uint256 = 0
+    was_high: bool = False
+    since, was_high = loan_words._seen(ledger)
+    if measure >= band.floor and not is_high:
+        since = 0
+    elif since == 0 or was_high != is_high or loan_words._is_stale(since, terms.hold):
+        since = block.timestamp
+    loan_rules._ledger[owner][id] = loan_words._with_seen(ledger, since, is_high)
+    log ILoanThresholds.Witnessed(owner=owner, id=id, witness=msg.sender, since=since)
+    return since
 
 
 @external
@@ -159,13 +227,40 @@ def check(owner: address, id: uint256) -> ILoanThresholds.Finding:
 
 @internal
 @view
-def _may_act(rule: ILoanThresholds.Rule, last_acted: uint256, plan: ILoanThresholds.Plan):
+def _may_act(
+    rule: ILoanThresholds.Rule, last_acted: uint256, plan: ILoanThresholds.Plan, flags: uint256
+):
     assert rule.collateral != empty(address), "rule: none is set"
     assert block.timestamp <= plan.deadline, "plan: past its deadline"
-    assert block.timestamp <= rule.expiry, "rule: expired"
-    assert rule.keeper == empty(address) or rule.keeper == msg.sender, "rule: another keeper is named"
-    assert block.timestamp >= last_acted + rule.cooldown, "rule: cooling down"
     assert plan.amount > 0, "plan: nothing to repay or borrow"
+    if flags & loan_words.HAS_E == 0:
+        # With limits there is more to it, and it waits until the urgency is known.
+        assert block.timestamp <= rule.expiry, "rule: expired"
+        assert rule.keeper == empty(address) or rule.keeper == msg.sender, "rule: another keeper is named"
+        assert block.timestamp >= last_acted + rule.cooldown, "rule: cooling down"
+
+
+@internal
+@view
+def _has_held(hold: uint256, ledger: uint256, is_high: bool, urgency: uint256):
+    why: String[96] = loan_words._held_obstacle(hold, ledger, is_high, urgency)
+    assert why == "", why
+
+
+@internal
+def _pay_bounty(
+    owner: address, collateral: address, bounds: ILimits.Limits, urgency: uint256, sold: uint256
+) -> bool:
+    """
+    @dev In aTokens straight from the owner to whoever acts in the keeper's stead. Whether there was one.
+    """
+    unit: uint256 = 10 ** aave_v3._decimals(staticcall IAaveV3Pool(aave_v3.AAVE).getConfiguration(collateral))
+    price: uint256 = aave_v3._try_price(collateral)
+    bounty: uint256 = limits._bounty(bounds, msg.sender, urgency, sold * price // unit) * unit // price
+    if bounty == 0:
+        return False
+    extcall IERC20(aave_v3._a_token(collateral)).transferFrom(owner, msg.sender, bounty)
+    return True
 
 
 @internal
@@ -262,54 +357,58 @@ def _supply_and_borrow(order: Order, owed: uint256, got: uint256):
 
 @internal
 @view
-def _verify_lower(
-    owner: address,
-    rule: ILoanThresholds.Rule,
-    terms: ILoanThresholds.Terms,
-    band: loan_band.Band,
-    repaid: uint256,
-    before: IAaveV3Pool.AccountData,
-    after: IAaveV3Pool.AccountData,
-):
-    start: uint256 = loan_band._measure(before, terms.in_leverage)
-    end: uint256 = loan_band._measure(after, terms.in_leverage)
-    assert end > start, "health: did not rise"
-    aim: uint256 = loan_band._aim(start, band, terms.in_leverage, terms.speed_bps)
+def _verify_lower(owner: address, case: Case, repaid: uint256, after: IAaveV3Pool.AccountData):
+    end: uint256 = loan_band._measure(after, case.terms.in_leverage)
+    aim: uint256 = loan_band._aim(case.measure, case.band, case.terms.in_leverage, case.terms.speed_bps)
     reach: uint256 = aim * loan_rules.TOLERANCE_BPS // _BPS
     assert end <= aim + reach, "health: past the target"
-    if end < aim - reach and repaid != rule.max_step:
-        assert self._debt_is_spent(owner, rule.debt, repaid), "health: short of the target with step to spare"
-    # Measured on the owner's own account, by Aave's prices: whatever leaked, and however, shows here.
-    assert after.collateral < before.collateral, "loan: the asset sold does not count as collateral"
-    assert (before.debt - after.debt) * _BPS >= (before.collateral - after.collateral) * (
-        _BPS - rule.slippage_bps
+    if end < aim - reach and repaid != case.max_step:
+        assert self._debt_is_spent(
+            owner, case.rule.debt, repaid
+        ), "health: short of the target with step to spare"
+    self._verify_sale(case, after)
+
+
+@internal
+@pure
+def _verify_sale(case: Case, after: IAaveV3Pool.AccountData):
+    """
+    @dev Measured on the owner's own account, by Aave's prices: whatever leaked, and however, shows here.
+    """
+    assert loan_band._measure(after, case.terms.in_leverage) > case.measure, "health: did not rise"
+    assert after.collateral < case.before.collateral, "loan: the asset sold does not count as collateral"
+    assert (case.before.debt - after.debt) * _BPS >= (case.before.collateral - after.collateral) * (
+        _BPS - case.slippage_bps
     ), "loan: the value lost is above the rule's slippage"
 
 
 @internal
 @view
-def _verify_higher(
-    rule: ILoanThresholds.Rule,
-    terms: ILoanThresholds.Terms,
-    band: loan_band.Band,
-    borrowed: uint256,
-    before: IAaveV3Pool.AccountData,
-    after: IAaveV3Pool.AccountData,
-):
-    start: uint256 = loan_band._measure(before, terms.in_leverage)
-    end: uint256 = loan_band._measure(after, terms.in_leverage)
-    assert end < start, "health: did not fall"
-    aim: uint256 = loan_band._aim(start, band, terms.in_leverage, terms.speed_bps)
+def _verify_higher(case: Case, borrowed: uint256, after: IAaveV3Pool.AccountData):
+    end: uint256 = loan_band._measure(after, case.terms.in_leverage)
+    assert end < case.measure, "health: did not fall"
+    aim: uint256 = loan_band._aim(case.measure, case.band, case.terms.in_leverage, case.terms.speed_bps)
     # Risk is only ever taken up to the line: there is no tolerance on its far side.
     assert end >= aim, "health: past the target"
-    if borrowed != terms.borrow_step:
+    if borrowed != case.terms.borrow_step:
         assert (
             end <= aim + aim * loan_rules.TOLERANCE_BPS // _BPS
         ), "health: short of the target with step to spare"
-    assert after.collateral > before.collateral, "loan: the asset bought does not count as collateral"
-    assert (after.collateral - before.collateral) * _BPS >= (after.debt - before.debt) * (
-        _BPS - rule.slippage_bps
+    assert after.collateral > case.before.collateral, "loan: the asset bought does not count as collateral"
+    assert (after.collateral - case.before.collateral) * _BPS >= (after.debt - case.before.debt) * (
+        _BPS - case.slippage_bps
     ), "loan: the value lost is above the rule's slippage"
+
+
+@internal
+@pure
+def _lost(before: IAaveV3Pool.AccountData, after: IAaveV3Pool.AccountData) -> uint256:
+    """
+    @dev Of the owner's net worth, in base currency; 0 for a gain.
+    """
+    start: uint256 = before.collateral + after.debt
+    end: uint256 = after.collateral + before.debt
+    return start - min(start, end)
 
 
 @internal

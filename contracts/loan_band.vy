@@ -79,6 +79,32 @@ def _aim(measure: uint256, band: Band, in_leverage: bool, speed_bps: uint256) ->
 
 @internal
 @pure
+def _urgency(account: IAaveV3Pool.AccountData, measure: uint256, band: Band) -> uint256:
+    """
+    @dev How deep below the floor, in basis points of the way from it to liquidation; 0 above the floor.
+    """
+    if measure >= band.floor:
+        return 0
+    # The measure at which health is 1: both move in proportion.
+    line: uint256 = measure * _WAD // max(account.health, 1)
+    if line >= band.floor or measure <= line:
+        return _BPS
+    return (band.floor - measure) * _BPS // (band.floor - line)
+
+
+@internal
+@pure
+def _max_step(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms, urgency: uint256) -> uint256:
+    """
+    @dev What one deleverage may repay.
+    """
+    if terms.urgent_step == 0:
+        return rule.max_step
+    return rule.max_step + (terms.urgent_step - rule.max_step) * urgency // _BPS
+
+
+@internal
+@pure
 def _above(aim: uint256) -> uint256:
     """
     @dev The middle of where a releverage may land, which is on its aim or above it within the tolerance.

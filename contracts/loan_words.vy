@@ -14,12 +14,19 @@
 
         and, where a flag in B says that they are there, the terms:
 
-            D = borrow_step (96) | speed_bps (16) | 0 (144)
+            D = borrow_step (96) | urgent_step (96) | speed_bps (16) | hold (24) | 0 (24)
+            E = word B of `limits.vy`, with gas_cap in millions of wei in its free low 32 bits
 
-        The flags are 1 in leverage, 2 word D. A value that does not fit its place is refused, never cut. An unset
+        and what is remembered, which a rule without limits and hold never touches:
+
+            F = 0 (103) | seen above the ceiling (1) | seen since (40) | the state of `limits.vy` (112)
+
+        The flags are 1 in leverage, 2 word D, 4 word E, 8 a hold in D. A value that does not fit its place is refused, never cut. An unset
         rule has A = 0, and a rule that is set never does, because its collateral is not the zero address.
 """
 
+from . import limits
+from .interfaces import ILimits
 from .interfaces import ILoanThresholds
 
 
@@ -36,9 +43,18 @@ struct TermsWords:
 
 IN_LEVERAGE: constant(uint256) = 1
 HAS_D: constant(uint256) = 2
+HAS_E: constant(uint256) = 4
+HOLDS: constant(uint256) = 8
 
 _MASK_4: constant(uint256) = 2**4 - 1
 _MASK_12: constant(uint256) = 2**12 - 1
+_MASK_32: constant(uint256) = 2**32 - 1
+_MASK_64: constant(uint256) = 2**64 - 1
+_GAS_UNIT: constant(uint256) = 10**6
+_HOUR: constant(uint256) = 3_600
+_FULL_URGENCY: constant(uint256) = 10**4
+_MASK_8: constant(uint256) = 2**8 - 1
+_MASK_112: constant(uint256) = 2**112 - 1
 _MASK_16: constant(uint256) = 2**16 - 1
 _MASK_24: constant(uint256) = 2**24 - 1
 _MASK_40: constant(uint256) = 2**40 - 1
@@ -67,10 +83,23 @@ def _pack_terms(terms: ILoanThresholds.Terms) -> (uint256, TermsWords):
     """
     @dev The flags that say what is there, and it.
     """
-    words: TermsWords = TermsWords(d=(terms.borrow_step << 160) | (terms.speed_bps << 144), e=0)
+    packed: limits.Words = limits._pack(self._limits(empty(ILoanThresholds.Rule), terms))
+    words: TermsWords = TermsWords(
+        d=(
+            (terms.borrow_step << 160)
+            | (terms.urgent_step << 64)
+            | (terms.speed_bps << 48)
+            | (terms.hold << 24)
+        ),
+        e=packed.b | (packed.a & _MASK_32),
+    )
     flags: uint256 = IN_LEVERAGE if terms.in_leverage else 0
     if words.d != 0:
         flags |= HAS_D
+    if words.e != 0:
+        flags |= HAS_E
+    if terms.hold != 0:
+        flags |= HOLDS
     return flags, words
 
 
@@ -97,8 +126,95 @@ def _unpack_terms(flags: uint256, words: TermsWords) -> ILoanThresholds.Terms:
     return ILoanThresholds.Terms(
         in_leverage=flags & IN_LEVERAGE != 0,
         borrow_step=words.d >> 160,
-        speed_bps=(words.d >> 144) & _MASK_16,
+        speed_bps=(words.d >> 48) & _MASK_16,
+        hold=(words.d >> 24) & _MASK_24,
+        urgent_step=(words.d >> 64) & _MASK_96,
+        urgent_slippage_bps=(words.e >> 136) & _MASK_16,
+        daily=(words.e >> 32) & _MASK_8,
+        gas_cap=(words.e & _MASK_32) * _GAS_UNIT,
+        public_bps=(words.e >> 120) & _MASK_16,
+        bounty_bps=(words.e >> 104) & _MASK_16,
+        bounty_cap=(words.e >> 40) & _MASK_64,
+        budget=words.e >> 192,
+        window=(words.e >> 168) & _MASK_24,
     )
+
+
+@internal
+@pure
+def _limits(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms) -> ILimits.Limits:
+    """
+    @dev A rule and its terms as the limits they set, as written.
+    """
+    return ILimits.Limits(
+        keeper=rule.keeper,
+        expiry=rule.expiry,
+        cooldown=rule.cooldown,
+        daily=terms.daily,
+        slippage_bps=rule.slippage_bps,
+        slippage_urgent_bps=terms.urgent_slippage_bps,
+        gas_cap=terms.gas_cap,
+        public_bps=terms.public_bps,
+        bounty_bps=terms.bounty_bps,
+        bounty_cap=terms.bounty_cap,
+        budget=terms.budget,
+        window=terms.window,
+    )
+
+
+@internal
+@pure
+def _whole_limits(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms) -> ILimits.Limits:
+    """
+    @dev The same, what was left out being no limit.
+    """
+    whole: ILimits.Limits = self._limits(rule, terms)
+    if whole.slippage_urgent_bps == 0:
+        whole.slippage_urgent_bps = whole.slippage_bps
+    if whole.budget == 0:
+        whole.budget = _MASK_64
+        whole.window = 1
+    return whole
+
+
+@internal
+@pure
+def _seen(ledger: uint256) -> (uint256, bool):
+    """
+    @dev Since when the rule has been seen in breach, and whether above its ceiling.
+    """
+    return (ledger >> 112) & _MASK_40, (ledger >> 152) & 1 == 1
+
+
+@internal
+@view
+def _held_obstacle(hold: uint256, ledger: uint256, is_high: bool, urgency: uint256) -> String[96]:
+    """
+    @dev Why a breach on this side may not be acted on yet, empty if it may. The hold shrinks as urgency grows.
+    """
+    due: uint256 = hold * (_FULL_URGENCY - urgency) // _FULL_URGENCY
+    if due == 0:
+        return ""
+    since: uint256 = 0
+    was_high: bool = False
+    since, was_high = self._seen(ledger)
+    if since == 0 or was_high != is_high or self._is_stale(since, hold):
+        return "hold: nobody has witnessed this breach of late"
+    if block.timestamp < since + due:
+        return "hold: the breach has not been seen for long enough"
+    return ""
+
+
+@internal
+@view
+def _is_stale(since: uint256, hold: uint256) -> bool:
+    return block.timestamp > since + hold + _HOUR
+
+
+@internal
+@pure
+def _with_seen(ledger: uint256, since: uint256, is_high: bool) -> uint256:
+    return (ledger & _MASK_112) | (since << 112) | (convert(is_high, uint256) << 152)
 
 
 @internal

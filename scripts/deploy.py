@@ -1,4 +1,4 @@
-"""Deploy LoanThresholds and its LoanCheck as shipped, read them back, and prove the code on chain is the shipped one.
+"""Deploy LoanThresholds and the two views it asks, as shipped, read them back, and prove the code on chain.
 
     ape run deploy --network http://127.0.0.1:8545 --account TEST::0
     ape run deploy --network ethereum:mainnet:node --chain-id 1 --account ALIAS \
@@ -6,7 +6,7 @@
         --uniswap-factory 0x1F98431c8aD98523631AE4a59f267346ea31F984
 
 Beside a devnet the addresses and the chain come from `.keeper/devnet.json`. With `--at` nothing is deployed:
-the contract standing there is proven instead, and the view it forwards to. A keystore account is opened by
+the contract standing there is proven instead, and its views. A keystore account is opened by
 ape, which asks for its passphrase or takes it from `APE_ACCOUNTS_<alias>_PASSPHRASE`; `--yes` signs without
 asking.
 """
@@ -65,13 +65,17 @@ def cli(
             raise click.ClickException("account: say which one deploys, with --account")
         unlock(account, yes)
         wait = confirmations(provider)
+        sense = account.deploy(container("LoanSense"), required_confirmations=wait)
         check = account.deploy(container("LoanCheck"), aave, factory, required_confirmations=wait)
-        thresholds = account.deploy(container(), aave, factory, check.address, required_confirmations=wait)
+        thresholds = account.deploy(
+            container(), aave, factory, sense.address, check.address, required_confirmations=wait
+        )
         at = Address(str(thresholds.address))
         if thresholds.FACTORY() != factory:
             raise click.ClickException(f"deploy: FACTORY() is {thresholds.FACTORY()}, not {factory}")
     words = immutables(provider, at)
     thresholds = container().at(at)
+    immutables(provider, words["SENSE"], "LoanSense")
     checks = immutables(provider, words["CHECK"], "LoanCheck")
     for name in ("AAVE", "PROVIDER", "FACTORY"):
         said = str(getattr(thresholds, name)())

@@ -135,8 +135,10 @@ def place_thresholds(
 ) -> Address:
     """Where the owner's-rules contract stands after being deployed for any Aave V3 market and Uniswap V3."""
     with in_one_block(node, deployer) as queue:
-        check = queue.create(_own("LoanCheck"), addresses_provider, uniswap_factory)
-        return queue.create(_own("LoanThresholds"), addresses_provider, uniswap_factory, check)
+        places = (addresses_provider, uniswap_factory)
+        sense = queue.create(_own("LoanSense"))
+        check = queue.create(_own("LoanCheck"), *places)
+        return queue.create(_own("LoanThresholds"), *places, sense, check)
 
 
 def place_range_thresholds(node: Node, deployer: Address, position_manager: Address) -> Address:

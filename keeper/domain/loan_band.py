@@ -65,6 +65,26 @@ def aim_down(measure: int, rule: LoanRule) -> int:
     return min(aim, band.ceiling * BPS // (BPS + TOLERANCE_BPS) - 1)
 
 
+def urgency_down(measure: int, rule: LoanRule, loan: Loan) -> int:
+    """How deep below the floor, in basis points of the way from it to liquidation; 0 above the floor."""
+    floor = edges(rule).floor
+    if measure >= floor:
+        return 0
+    line = measure * WAD // max(loan.health, 1)
+    if line >= floor or measure <= line:
+        return BPS
+    return (floor - measure) * BPS // (floor - line)
+
+
+def max_step_down(rule: LoanRule, loan: Loan) -> int:
+    """What one deleverage may repay now, in units of the debt asset."""
+    most, urgent = rule.limits.max_step, rule.terms.urgent_step
+    if urgent == 0:
+        return most
+    measure = measure_down(loan, rule.terms.in_leverage)
+    return most + (urgent - most) * urgency_down(measure, rule, loan) // BPS
+
+
 def above_down(aim: int) -> int:
     """Where a releverage is aimed: the middle of where it may land, on its aim or above it within the tolerance."""
     return aim + aim * TOLERANCE_BPS // (2 * BPS)

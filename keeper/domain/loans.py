@@ -42,13 +42,24 @@ class Limits:
 class Terms:
     """What an owner may add to a rule; as it stands here, nothing.
 
-    `borrow_step` in units of the debt asset, 0 to borrow never; `speed_bps` is how much of the way to the target one
-    step goes, 0 for all of it.
+    `borrow_step` and `urgent_step` in units of the debt asset, 0 to borrow never and to grow no step; `speed_bps` is
+    how much of the way to the target one step goes, 0 for all of it; `hold` in seconds. The others are the `Limits` of
+    contracts/interfaces/ILimits.vyi, where 0 is none; values in Aave's base currency.
     """
 
     in_leverage: bool = False
     borrow_step: int = 0
     speed_bps: int = 0
+    hold: int = 0
+    urgent_step: int = 0
+    urgent_slippage_bps: int = 0
+    daily: int = 0
+    gas_cap: int = 0
+    public_bps: int = 0
+    bounty_bps: int = 0
+    bounty_cap: int = 0
+    budget: int = 0
+    window: int = 0
 
 
 PLAIN = Terms()

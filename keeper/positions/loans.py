@@ -11,16 +11,24 @@ from keeper.chain.loans import Loans
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
+from keeper.domain.loan_band import measure_down, urgency_down
 from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
 from keeper.domain.plans import Move, Plan
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, Address
+from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen
-from keeper.protocols.loan_thresholds import REBALANCE, Action, Finding, rebalance_call
+from keeper.protocols.loan_thresholds import (
+    REBALANCE,
+    UNWITNESSED,
+    Action,
+    Finding,
+    rebalance_call,
+    witness_call,
+)
 from keeper.size.steps import Step
 
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
@@ -86,7 +94,11 @@ class LoanBreach:
 
     @property
     def keeper(self) -> Address:
-        """Who the rule lets act."""
+        """Who the rule lets act: anyone, once the loan is as near to liquidation as its owner wrote."""
+        public = self.rule.terms.public_bps
+        measure = measure_down(self.loan, self.rule.terms.in_leverage)
+        if public and urgency_down(measure, self.rule, self.loan) >= public:
+            return NOBODY
         return self.rule.limits.keeper
 
     @property
@@ -103,6 +115,8 @@ class LoanBreach:
         finding, market = loans.consult(key, self.rule, self.block)
         if finding.kind is Kind.BLIND:
             raise Blind(finding.why)
+        if finding.why == UNWITNESSED:
+            return self._witnessing()
         if finding.kind is not Kind.BREACHED and not finding.why.startswith(_QUOTED):
             raise Unsafe(finding.why)
         if market is None:
@@ -145,6 +159,17 @@ class LoanBreach:
 
         call = rebalance_call(key, step.amount, limit, step.fee, deadline, way.action)
         return Draft(plan, call, outcome, otherwise)
+
+    def _witnessing(self) -> Draft:
+        """Put the breach on record, so that the rule's hold begins."""
+        now = health_measure(self.loan.health)
+
+        def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
+            del returned
+            return (), now
+
+        plan = Plan(self.verdict.key, "witness", (), now)
+        return Draft(plan, witness_call(self.verdict.key), outcome)
 
 
 def _beyond(key: RuleKey) -> Verdict:

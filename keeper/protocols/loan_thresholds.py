@@ -5,7 +5,7 @@ Source: contracts/interfaces/ILoanThresholds.vyi; the packed words are contracts
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
@@ -21,7 +21,7 @@ from keeper.domain.verdicts import Kind
 from keeper.protocols.methods import Method, address
 
 _RULE: Final = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
-_TERMS: Final = "(bool,uint256,uint256)"
+_TERMS: Final = f"(bool,{','.join(['uint256'] * 12)})"
 _FINDING: Final = "(uint8,uint8,uint256,uint256,uint256,uint24,string)"
 _PLAN: Final = "(uint8,uint256,uint256,uint24,uint256)"
 
@@ -33,14 +33,20 @@ SET_RULE_AND_TERMS: Final = Method("set_rule", ("uint256", _RULE, _TERMS), ())
 CHECK: Final = Method("check", ("address", "uint256"), (_FINDING,))
 WORDS_OF: Final = Method("words_of", ("address", "uint256"), ("uint256", "uint256", "uint256"))
 TERMS_WORDS_OF: Final = Method("terms_words_of", ("address", "uint256"), ("uint256", "uint256"))
+WITNESS: Final = Method("witness", ("address", "uint256"), ("uint256",))
 REBALANCE: Final = Method("rebalance", ("address", "uint256", _PLAN), ("uint256", "uint256"))
 
 RULE_SET_TOPIC: Final = "0x" + keccak(text=f"RuleSet(address,uint256,{_RULE})").hex()
 MAX_SLIPPAGE_BPS: Final = 500
+UNWITNESSED: Final = "hold: nobody has witnessed this breach of late"
+"""What `check` says of a breach whose hold has not begun; contracts/loan_words.vy's own words."""
 _REMNANT: Final = 2_000
 _IN_LEVERAGE: Final = 1
 _4_BITS: Final = 2**4 - 1
+_8_BITS: Final = 2**8 - 1
 _12_BITS: Final = 2**12 - 1
+_32_BITS: Final = 2**32 - 1
+_64_BITS: Final = 2**64 - 1
 _16_BITS: Final = 2**16 - 1
 _24_BITS: Final = 2**24 - 1
 _40_BITS: Final = 2**40 - 1
@@ -91,6 +97,11 @@ def rebalance_call(
     return Call(key.thresholds, REBALANCE.call(key.owner, key.id, plan))
 
 
+def witness_call(key: RuleKey) -> Call:
+    """The call that puts on record that a rule stands in breach, which anyone may make."""
+    return Call(key.thresholds, WITNESS.call(key.owner, key.id))
+
+
 def rule_fields(rule: LoanRule) -> tuple[str | int, ...]:
     """A rule in the order of the contract's struct."""
     band, limits = rule.band, rule.limits
@@ -110,7 +121,7 @@ def rule_fields(rule: LoanRule) -> tuple[str | int, ...]:
 
 def terms_fields(terms: Terms) -> tuple[bool | int, ...]:
     """Terms in the order of the contract's struct."""
-    return terms.in_leverage, terms.borrow_step, terms.speed_bps
+    return astuple(terms)
 
 
 def has_terms(b: int) -> bool:
@@ -118,7 +129,7 @@ def has_terms(b: int) -> bool:
     return _flags(b) != 0
 
 
-def unpack_rule(a: int, b: int, c: int, d: int = 0) -> tuple[LoanRule | None, int]:
+def unpack_rule(a: int, b: int, c: int, d: int = 0, e: int = 0) -> tuple[LoanRule | None, int]:
     """A rule and when it last acted, from its storage words; None where no rule is set."""
     if a == 0:
         return None, 0
@@ -133,19 +144,32 @@ def unpack_rule(a: int, b: int, c: int, d: int = 0) -> tuple[LoanRule | None, in
             expiry=b >> 40 & _40_BITS,
             keeper=_high_address(c),
         ),
-        terms=_unpack_terms(_flags(b), d) if has_terms(b) else PLAIN,
+        terms=_unpack_terms(_flags(b), d, e) if has_terms(b) else PLAIN,
     )
     return rule, b & _40_BITS
 
 
 def with_terms(rule: LoanRule, d: int, e: int) -> LoanRule:
     """The rule with the rest of its terms, from the words they are stored in."""
-    del e
-    return replace(rule, terms=_unpack_terms(int(rule.terms.in_leverage), d))
+    return replace(rule, terms=_unpack_terms(int(rule.terms.in_leverage), d, e))
 
 
-def _unpack_terms(flags: int, d: int) -> Terms:
-    return Terms(bool(flags & _IN_LEVERAGE), d >> 160, d >> 144 & _16_BITS)
+def _unpack_terms(flags: int, d: int, e: int) -> Terms:
+    return Terms(
+        in_leverage=bool(flags & _IN_LEVERAGE),
+        borrow_step=d >> 160,
+        speed_bps=d >> 48 & _16_BITS,
+        hold=d >> 24 & _24_BITS,
+        urgent_step=d >> 64 & _96_BITS,
+        urgent_slippage_bps=e >> 136 & _16_BITS,
+        daily=e >> 32 & _8_BITS,
+        gas_cap=(e & _32_BITS) * 10**6,
+        public_bps=e >> 120 & _16_BITS,
+        bounty_bps=e >> 104 & _16_BITS,
+        bounty_cap=e >> 40 & _64_BITS,
+        budget=e >> 192,
+        window=e >> 168 & _24_BITS,
+    )
 
 
 def _flags(b: int) -> int:

@@ -35,7 +35,7 @@ WETH_PRICE: Final = 2_500 * BASE
 NOW: Final = 1_700_000_000
 
 RULE: Final = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
-TERMS: Final = "(bool,uint256,uint256)"
+TERMS: Final = f"(bool,{','.join(['uint256'] * 12)})"
 PLAN: Final = "(uint8,uint256,uint256,uint24,uint256)"
 ROUTE: Final = "(address,address,uint24,address,uint256,uint256,uint256,uint160)"
 DECIMALS: Final = {"WETH": 18, "USDC": 6, "WBTC": 8, "MUTE": 6, "HOOK": 18, "ODD": 18}
@@ -103,6 +103,16 @@ class Terms:
     in_leverage: bool = False
     borrow_step: int = 0
     speed_bps: int = 0
+    hold: int = 0
+    urgent_step: int = 0
+    urgent_slippage_bps: int = 0
+    daily: int = 0
+    gas_cap: int = 0
+    public_bps: int = 0
+    bounty_bps: int = 0
+    bounty_cap: int = 0
+    budget: int = 0
+    window: int = 0
 
     def fields(self) -> tuple[Any, ...]:
         """In the order of the struct."""
@@ -422,7 +432,8 @@ def raised(weth_first: bool, version: str = "3.0.2", extra: Sequence[str] = ("WB
             uniswap = uniswap_v3.deploy(queue, tokens["WETH"])
             places = (aave.addresses_provider, uniswap.factory)
             check = queue.create(compiled_vyper("LoanCheck"), *places)
-            thresholds = queue.create(compiled_vyper("LoanThresholds"), *places, check)
+            sense = queue.create(compiled_vyper("LoanSense"))
+            thresholds = queue.create(compiled_vyper("LoanThresholds"), *places, sense, check)
         stage = Stage(node, aave, uniswap, tokens, feeds, thresholds, version)
         _furnish(stage, extra)
         yield stage

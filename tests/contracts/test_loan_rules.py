@@ -27,12 +27,12 @@ from contracts import loan_rules
 initializes: loan_rules
 exports: (
     loan_rules.set_rule, loan_rules.clear_rule, loan_rules.rule_count, loan_rules.rule_of,
-    loan_rules.last_acted, loan_rules.words_of, loan_rules.terms_of, loan_rules.terms_words_of,
+    loan_rules.last_acted, loan_rules.words_of, loan_rules.ledger_of, loan_rules.terms_of, loan_rules.terms_words_of,
 )
 
 @deploy
-def __init__():
-    loan_rules.__init__()
+def __init__(sense: address):
+    loan_rules.__init__(sense)
 
 @external
 def act(owner: address, id: uint256):
@@ -45,7 +45,7 @@ def rules() -> Any:
     set_search_paths([str(CONTRACTS.parent)])
     with boa.env.anchor():
         boa.env.timestamp = NOW
-        yield boa.loads(HARNESS)
+        yield boa.loads(HARNESS, boa.load(CONTRACTS / "LoanSense.vy").address)
 
 
 def written(rules: Any, rule: Rule, id_: int = 0, owner: str = OWNER) -> None:

@@ -627,7 +627,8 @@ def test_version_and_places__are_as_deployed(any_stage: Stage) -> None:
 def test_deployment__over_addresses_without_code__is_refused(stage: Stage, name: str) -> None:
     provider, factory = stage.aave.addresses_provider, stage.uniswap.factory
     check = stage.ask(stage.thresholds, "CHECK()", "(address)")
-    rest = () if name == "LoanCheck" else (check,)
+    sense = stage.ask(stage.thresholds, "SENSE()", "(address)")
+    rest = () if name == "LoanCheck" else (sense, check)
     refused_deployment(stage, "aave: no contract at the provider's address", name, STRANGER, factory, *rest)
     refused_deployment(stage, "pool: no contract at the factory's address", name, provider, ADMIN, *rest)
 
@@ -635,8 +636,13 @@ def test_deployment__over_addresses_without_code__is_refused(stage: Stage, name:
 def test_deployment__with_no_check_or_one_of_other_places__is_refused(stage: Stage) -> None:
     places = (stage.aave.addresses_provider, stage.uniswap.factory)
     elsewhere = stage.create("LoanCheck", stage.aave.addresses_provider, stage.tokens["WETH"])
-    refused_deployment(stage, "check: no contract at its address", "LoanThresholds", *places, STRANGER)
-    refused_deployment(stage, "check: it is on other pools", "LoanThresholds", *places, elsewhere)
+    sense = stage.ask(stage.thresholds, "SENSE()", "(address)")
+    for reason, *views in (
+        ("rule: no contract at the address of LoanSense", STRANGER, elsewhere),
+        ("check: no contract at its address", sense, STRANGER),
+        ("check: it is on other pools", sense, elsewhere),
+    ):
+        refused_deployment(stage, reason, "LoanThresholds", *places, *views)
 
 
 def refused_deployment(stage: Stage, reason: str, name: str, *arguments: Any) -> None:

@@ -15,7 +15,10 @@ EXPECTED = {
     "Feed",
     "LoanCheck",
     "LoanLens",
+    "LoanSense",
     "LoanThresholds",
+    "RangeCheck",
+    "RangeThresholds",
     "Volatility",
 }
 

@@ -157,3 +157,19 @@ def test_finding__of_a_rule_that_borrows__names_its_side(world: World) -> None:
     write(world, capped.band, capped.terms)
     finding = read_finding(world.node.call(world.thresholds, asked, world.node.head().hash))
     assert finding.amount == 10**9
+
+
+def test_a_loan_with_a_hold__is_witnessed_first_and_acted_on_when_the_breach_has_held(
+    world: World, keeper: Keeper
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=1.39)
+    write(world, Band(14_000, 16_600, 0), Terms(hold=300))
+    with blocks_by_hand(world) as turn:
+        (intent,) = turn(keeper).intents
+        assert (intent.plan.action, intent.plan.moves) == ("witness", ())
+        (verdict,) = turn(keeper).verdicts
+        assert verdict.why == "hold: the breach has not been seen for long enough"
+        world.warp(300)
+        (intent,) = turn(keeper).intents
+        assert intent.plan.action == "deleverage"
+        assert turn(keeper).verdicts[0].kind is Kind.WITHIN

@@ -30,7 +30,7 @@ from keeper.protocols.methods import address
 
 RULE = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
 
-TERMS = "(bool,uint256,uint256)"
+TERMS = f"(bool,{','.join(['uint256'] * 12)})"
 
 addresses = st.integers(1, 2**160 - 1).map(lambda number: address(f"0x{number:040x}"))
 bits_24 = st.integers(0, 2**24 - 1)
@@ -151,17 +151,41 @@ def test_the_contract__any_rule_it_takes__is_packed_and_told_as_it_is_read_here(
     alike()
 
 
+@st.composite
+def terms_the_contract_takes(draw: st.DrawFn) -> Terms:
+    budget = draw(st.integers(0, 2**64 - 1))
+    public = draw(st.integers(0, 10_000))
+    bounty = draw(st.integers(0, 99)) if public else 0
+    return Terms(
+        in_leverage=draw(st.booleans()),
+        borrow_step=draw(st.integers(0, 2**96 - 1)),
+        speed_bps=draw(st.integers(0, 10_000)),
+        hold=draw(bits_24),
+        urgent_step=draw(st.sampled_from([0, 2**96 - 1])),
+        urgent_slippage_bps=draw(st.one_of(st.just(0), st.integers(500, 1_000))),
+        daily=draw(st.integers(0, 255)),
+        gas_cap=draw(st.integers(0, 2**32 - 1)) * 10**6,
+        public_bps=public,
+        bounty_bps=bounty,
+        bounty_cap=draw(st.integers(1, 2**64 - 1)) if bounty else 0,
+        budget=budget,
+        window=draw(st.integers(1, 2**24 - 1)) if budget else 0,
+    )
+
+
 def test_the_contract__any_terms_it_takes__are_packed_and_told_as_they_are_read_here(world: World) -> None:
     owner, node = world.roles.owner, world.node
     leveraged = replace(HIGHEST, band=Band(25_000, 20_000, 16_000))
 
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.booleans(), st.integers(0, 2**96 - 1), st.integers(0, 10_000))
-    @example(True, 2**96 - 1, 10_000)
-    @example(True, 0, 0)
-    @example(False, 0, 0)
-    def alike(in_leverage: bool, borrow_step: int, speed_bps: int) -> None:
-        terms = Terms(in_leverage, borrow_step, speed_bps)
+    @given(terms_the_contract_takes())
+    @example(
+        Terms(True, 2**96 - 1, 10_000, 2**24 - 1, 2**96 - 1, 1_000, 255, (2**32 - 1) * 10**6, 10_000, 99, 1)
+    )
+    @example(Terms(in_leverage=True))
+    @example(PLAIN)
+    def alike(terms: Terms) -> None:
+        in_leverage = terms.in_leverage
         rule = replace(leveraged if in_leverage else HIGHEST, terms=terms)
         written = (rule_fields(rule), terms_fields(terms))
         world.send(owner, world.thresholds, SET_RULE_AND_TERMS.signature, 0, *written)
@@ -169,7 +193,7 @@ def test_the_contract__any_terms_it_takes__are_packed_and_told_as_they_are_read_
         stored = WORDS_OF.read(node.call(world.thresholds, WORDS_OF.call(owner, 0), head))
         more = TERMS_WORDS_OF.read(node.call(world.thresholds, TERMS_WORDS_OF.call(owner, 0), head))
         assert has_terms(stored[1]) == (terms != PLAIN)
-        assert unpack_rule(*stored, more[0]) == (rule, 0)
+        assert unpack_rule(*stored, *more) == (rule, 0)
         (told,) = world.call(world.thresholds, "terms_of(address,uint256)", f"({TERMS})", owner, 0)
         assert tuple(told) == terms_fields(terms)
 
