@@ -35,7 +35,7 @@ _NO_ANSWER: Final = (
     HTTPException,
     OSError,
     JSONDecodeError,
-    UnicodeDecodeError,
+    UnicodeError,
     Web3Exception,
     AttributeError,
     TypeError,
@@ -154,7 +154,10 @@ class Node:
         self._own_rest = 1.0
         if urlsplit(url).scheme not in ("http", "https"):
             raise Misconfigured(f"node: {self.name} is neither http:// nor https://")
-        self._provider = _Provider(url)
+        try:
+            self._provider = _Provider(url)
+        except HTTPException:
+            raise Misconfigured(f"node: {self.name} is no address") from None
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:

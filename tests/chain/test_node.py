@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from keeper.chain.node import Node, shown_url
-from keeper.domain.errors import NodeRefused, NodeUnreachable
+from keeper.domain.errors import Misconfigured, NodeRefused, NodeUnreachable
 
 Answer = Callable[[Any], str]
 
@@ -163,3 +163,34 @@ def test_a_node_that_drips__is_given_up_in_the_time_left() -> None:
     assert time.monotonic() - begun < 3
     listener.close()
     dripping.join(timeout=5)
+
+
+def test_a_kept_connection_that_the_node_has_closed__is_made_anew_and_nothing_is_sent_twice() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    heard: list[bytes] = []
+
+    def answer() -> None:
+        for id_ in (0, 1):
+            connection, _ = listener.accept()
+            with connection:
+                asked = b""
+                while not asked.endswith(b"}"):
+                    asked += connection.recv(65536)
+                heard.append(asked)
+                body = json.dumps({"jsonrpc": "2.0", "id": id_ * 2 + 1, "result": hex(id_)}).encode()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    answering = threading.Thread(target=answer, daemon=True)
+    answering.start()
+    node = Node(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=5.0)
+    assert node.ask_number("eth_first") == 0
+    time.sleep(0.1)
+    assert node.ask_number("eth_second") == 1
+    answering.join(timeout=5)
+    listener.close()
+    assert [b"eth_first" in request for request in heard] == [True, False]
+
+
+def test_an_address_that_is_none__is_misconfigured() -> None:
+    with pytest.raises(Misconfigured, match="is no address"):
+        Node("http://one two/")
