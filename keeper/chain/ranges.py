@@ -21,7 +21,7 @@ from keeper.domain.ranges import RangeSight
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
 from keeper.protocols import range_thresholds
-from keeper.protocols.lenses import lent
+from keeper.protocols.lenses import lent, read_swap_cost, swap_cost_call
 from keeper.protocols.methods import Method, address
 
 # A `check` may take a million gas, and public nodes allow a call some fifty million.
@@ -90,6 +90,20 @@ class Ranges:
                     raise Blind("chain: check reverted")
                 findings.append(range_thresholds.read_finding(answer))
         return findings
+
+    def swap_gain(self, pool: Address, sells_token0: bool, sold: int, block: Block) -> int | None:
+        """What the pool gives for exactly `sold`, every tick on the way included; None if it cannot take it."""
+        call = swap_cost_call(pool, sells_token0, sold)
+        message = {"to": call.to, "data": "0x" + call.data.hex()}
+        try:
+            pinned = {"blockHash": block.hash}
+            returned = self._node.ask_bytes("eth_call", message, pinned, lent("SwapLens"))
+        except NodeRefused as refusal:
+            if refusal.is_about_rate:
+                raise
+            return None
+        taken, given = read_swap_cost(returned)
+        return given if taken == sold else None
 
     def _address(self, method: Method) -> Address:
         message = {"to": self.thresholds, "data": "0x" + method.call().hex()}

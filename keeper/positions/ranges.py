@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ from keeper.domain.ranges import (
     WHOLE_PER_BPS,
     Action,
     Case,
+    Past,
     Range,
     RangeMarket,
     RangeRule,
@@ -27,10 +28,19 @@ from keeper.domain.units import BPS, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.range_exit import case_of, judge
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen
+from keeper.protocols.liquidity import Venue, liquidity_of_swap
 from keeper.protocols.range_thresholds import COMPOUND, REBALANCE, Finding, act_call, rule_fields
 from keeper.size.recentre import Prospect, Step, prospect
 
 _NAMES: Final = {Action.RECENTRE: "recentre", Action.EXIT: "exit", Action.COMPOUND: "compound"}
+_TRIES: Final = 8
+# What only the liquidity in range was asked about, and the pool itself may answer better.
+_RECKONED: Final = (
+    "pool: too thin",
+    "pool: the swap takes",
+    "range: less is placed",
+    "range: the value lost",
+)
 _NOWHERE: Final = "rule: the new range would be the old one or in breach"
 
 
@@ -63,10 +73,10 @@ class RangePositions:
         if verdict.kind is not Kind.BREACHED or not rule or not held or not market or not case:
             return verdict, None
         ahead = prospect(rule, sight.past, held, market, case, action, block.timestamp)
-        if ahead is None or ahead.bar:
+        if ahead is None or (ahead.bar and not ahead.bar.startswith(_RECKONED)):
             why = ahead.bar if ahead else _NOWHERE
             return replace(verdict, kind=Kind.BARRED, why=why), None
-        return verdict, RangeBreach(verdict, action, case, rule, held, market, ahead, block, self)
+        return verdict, RangeBreach(verdict, action, case, rule, sight.past, held, market, ahead, block, self)
 
     def _look(self, sight: RangeSight, finding: Finding, block: Block) -> Look:
         verdict, _, case = judge(sight, block.timestamp)
@@ -103,6 +113,7 @@ class RangeBreach:
     action: Action
     case: Case
     rule: RangeRule
+    past: Past
     held: Range
     market: RangeMarket
     ahead: Prospect
@@ -121,43 +132,73 @@ class RangeBreach:
         return UNHURRIED + (2 - urgency << 32) - max(self.case.measure, 0)
 
     def draft(self, deadline: int) -> Draft:
-        """The rule's action, its swap sized by the liquidity in range; `check` must say the same."""
-        key, step = self.verdict.key, self.ahead.step
-        (finding,) = self.positions.ranges.findings([key], self.block)
+        """The rule's action, its swap sized by the liquidity in range; the pool itself is asked where that fails."""
+        (finding,) = self.positions.ranges.findings([self.verdict.key], self.block)
         if finding.kind is Kind.BLIND:
             raise Blind(finding.why)
-        if finding.kind is not Kind.BREACHED:
+
+        def by_the_pool() -> Draft:
+            return self._drafted(self._ahead_by_the_pool(), deadline)
+
+        if finding.kind is Kind.BREACHED and not self.ahead.bar:
+            return self._drafted(self.ahead, deadline, otherwise=by_the_pool)
+        if not finding.why.startswith(_RECKONED):
             raise Unsafe(finding.why)
-        if (finding.action, finding.amount) != (self.action, step.amount):
-            told = f"{finding.action.name.lower()} of {finding.amount}"
-            raise Unsafe(
-                f"size: the contract would {told}, the keeper {self.action.name.lower()} of {step.amount}"
-            )
-        drift_bps = self.positions.doubts.drift_bps
+        return by_the_pool()
+
+    def _drafted(self, ahead: Prospect, deadline: int, otherwise: Callable[[], Draft] | None = None) -> Draft:
+        key, step, drift_bps = self.verdict.key, ahead.step, self.positions.doubts.drift_bps
         least = mul_div_down(step.bought, BPS - drift_bps, BPS)
         call = act_call(key, self.action, step.sells_token0, step.amount, least, deadline)
-        moves, after = self.positions.moves(self.held, step, self.block), self._after()
+        moves, after = self.positions.moves(self.held, step, self.block), self._after(ahead)
         plan = Plan(key=key, action=_NAMES[self.action], moves=moves, after=after)
 
         def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
             method = COMPOUND if self.action is Action.COMPOUND else REBALANCE
             _, lost = method.read(returned)
-            # The size knows only the liquidity in range; ticks on the way may have made it dearer.
-            if lost > self.ahead.lost + drift_bps * WHOLE_PER_BPS:
+            if lost > ahead.lost + drift_bps * WHOLE_PER_BPS:
                 raise Unsafe(
-                    f"pool: {lost} hundred-millionths would be lost where {self.ahead.lost} were reckoned with"
+                    f"pool: {lost} hundred-millionths would be lost, not the {ahead.lost} reckoned with"
                 )
             return moves, after
 
-        return Draft(plan, call, outcome)
+        return Draft(plan, call, outcome, otherwise)
 
-    def _after(self) -> Measure:
+    def _ahead_by_the_pool(self) -> Prospect:
+        """The prospect at the liquidity that the pool's ticks amount to on the way; `Unsafe` when it is barred too.
+
+        What the pool gives for the last size says how much liquidity that is, and that sizes anew, until both agree.
+        """
+        ahead, held, market = self.ahead, self.held, self.market
+        sells_token0 = ahead.step.sells_token0
+        amount = ahead.step.amount or max(held.liquidity >> 32, 1)
+        for _ in range(_TRIES):
+            gain = self.positions.ranges.swap_gain(market.pool, sells_token0, amount, self.block)
+            if gain is None:
+                break
+            venue = Venue(market.price, market.liquidity, held.fee)
+            liquidity = liquidity_of_swap(sells_token0, amount, gain, venue)
+            if self.action is not Action.COMPOUND and held.edges.hold_tick(market.tick):
+                liquidity += held.liquidity  # which the prospect takes away, as the pool's answer has not
+            on_the_way = replace(market, liquidity=liquidity)
+            now = self.block.timestamp
+            found = prospect(self.rule, self.past, held, on_the_way, self.case, self.action, now)
+            if found is None:
+                break
+            last, ahead, amount = amount, found, found.step.amount
+            if abs(amount - last) * BPS <= last:
+                if ahead.bar:
+                    break
+                return ahead
+        raise Unsafe(ahead.bar or "pool: it and the liquidity in range do not come to one size")
+
+    def _after(self, ahead: Prospect) -> Measure:
         """How far inside its trigger the range should stand, the mean being what it is now."""
-        if self.ahead.edges is None:
+        if ahead.edges is None:
             return tick_measure(None)
         mean = self.market.mean
         assert mean is not None
-        return tick_measure(case_of(self.rule, self.ahead.edges, mean, mean).measure)
+        return tick_measure(case_of(self.rule, ahead.edges, mean, mean).measure)
 
 
 def _beyond(key: RuleKey) -> Verdict:

@@ -85,6 +85,19 @@ def sell(sells_token0: bool, sold: int, venue: Venue) -> tuple[int, int] | None:
     return mul_div_down(venue.liquidity << 96, after - venue.price, after) // venue.price, after
 
 
+def liquidity_of_swap(sells_token0: bool, sold: int, bought: int, venue: Venue) -> int:
+    """The least liquidity at which the venue would give `bought` for `sold`: what its ticks amount to on the way."""
+    least, enough = 0, _MOST
+    while enough - least > 1:
+        middle = (least + enough) // 2
+        swapped = sell(sells_token0, sold, Venue(venue.price, middle, venue.fee))
+        if swapped is not None and swapped[0] >= bought:
+            enough = middle
+        else:
+            least = middle
+    return enough
+
+
 def _price_after_0_up(net: int, venue: Venue) -> int:
     reserve = venue.liquidity << 96
     # Where the sum does not fit a word the chain takes another way, which rounds otherwise.

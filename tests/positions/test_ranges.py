@@ -216,6 +216,39 @@ def test_a_range_that_may_not_be_moved__is_told_with_the_reason_and_nothing_is_s
     assert turn.intents == ()
 
 
+def test_a_swap_beyond_the_liquidity_in_range__is_sized_by_the_pool_itself(
+    world: World, open_range: Callable[..., int], keeper: OpenKeeper
+) -> None:
+    owner, stranger = world.roles.owner, world.roles.stranger
+    open_range(owner, placed_bps=9_950)
+    settle_at(world, 2_300)
+    # A stranger stands with a thousand times the pool's depth at the very next ticks on the swap's way.
+    here, manager = tick_of(world), world.uniswap.position_manager
+    token = world.weth if world.weth_is_token0 else world.usdc
+    sold_first = world.weth_is_token0
+    world.give("WETH", stranger, 400_000)
+    world.give("USDC", stranger, 900_000_000)
+    for reserve in (world.weth, world.usdc):
+        world.approve(stranger, reserve.token, manager)
+    assert token.token in (world.weth.token, world.usdc.token)
+    amounts = {world.weth.token: 400_000 * 10**18, world.usdc.token: 900_000_000 * 10**6}
+    ticks = (
+        (here // 10 * 10 + 10, here // 10 * 10 + 20)
+        if sold_first
+        else (here // 10 * 10 - 10, here // 10 * 10)
+    )
+    with in_one_block(world.node, stranger) as queue:
+        add_liquidity(queue, world.uniswap, amounts, POOL_FEE, stranger, ticks)
+    world.mine(12)
+    world.automine(False)
+    with keeper() as kept:
+        turn = take_turn(kept)
+        assert [verdict.why for verdict in turn.verdicts] == ["range: the price is beyond its trigger"]
+        assert len(turn.intents) == 1
+        world.mine()
+        assert [change.flight.state for change in take_turn(kept).changes] == [State.INCLUDED]
+
+
 def test_a_look__at_ranges__shows_the_contracts_word_and_what_would_move(
     world: World, open_range: Callable[..., int], tmp_path: Path, keeper: OpenKeeper
 ) -> None:
