@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from keeper.judge.loan_health import LOW, health_code
+from keeper.judge.loan_health import HIGH, LOW, health_code
 from keeper.planner.compiled import compiled
 
 loan_code: Final[Callable[..., int]] = compiled(health_code)
 LOAN_LOW: Final = LOW
+LOAN_HIGH: Final = HIGH
 
 WITHIN: Final = 0
 COOLING: Final = 1

@@ -4,8 +4,8 @@ Prices are those of the collateral in units of the debt. Below its floor the loa
 stands on its target, above its ceiling it borrows to buy; in between liquidators see every bar's low before the rule
 sees its close. Gas is paid from a purse beside the loan, which counts into net worth and not into health.
 
-Source: Aave V3 for health and liquidation; keeper/size/deleverage.py for the size, of which `repayment` is the same
-formula in floats (`tests/planner` holds the two within a stated tolerance).
+Source: Aave V3 for health and liquidation; keeper/size/deleverage.py and releverage.py for the sizes, of which
+`repayment` and `borrowing` are the same formulas in floats (`tests/planner` holds them within a stated tolerance).
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from keeper.domain.loan_band import TOLERANCE_BPS
+from keeper.domain.units import BPS
 from keeper.planner.charges import Charges, impact_share
 from keeper.planner.compiled import compiled
-from keeper.planner.judgements import LOAN_LOW, loan_code
+from keeper.planner.judgements import LOAN_HIGH, LOAN_LOW, loan_code
 from keeper.planner.record import (
     ACTION_WIDTH,
     AIM,
@@ -49,8 +51,8 @@ RULE: Final = ("floor", "target", "ceiling", "cooldown", "look", "scale")
 """The columns of a loan's rules: healths (no ceiling: inf; no rule: a floor of 0), seconds, bars, row of the scales."""
 
 _WAD: Final = 1e18
-_BPS: Final = 1e4
 _FOREVER: Final = 2**62
+_ABOVE: Final = 1.0 + TOLERANCE_BPS / (2.0 * BPS)
 _ROUNDS: Final = 8
 _BITES: Final = 32
 
@@ -109,8 +111,9 @@ def repayment(
 
 @compiled
 def borrowing(collateral: float, debt: float, target: float, threshold: float, charges: Charges) -> float:
-    """Debt to take on and sell for collateral, to land on the target from above."""
+    """Debt to take on and sell for collateral, to land from above where the keeper aims: a hair over the target."""
     health = health_of(collateral, debt, threshold)
+    target *= _ABOVE
     kept, borrow = 1.0, 0.0
     for _ in range(_ROUNDS):
         borrow = debt * (health - target) / (target - threshold * kept)
@@ -124,12 +127,13 @@ def breached_side(
     moment: int, last_acted: int, cooldown: int, debt: float, health: float, floor: float, ceiling: float
 ) -> int:
     """Which end of its band a loan has left, as the judge sees it: `DOWN`, `UP`, or 0 for neither."""
+    top = ceiling * _WAD if np.isfinite(ceiling) else 0.0
     code = loan_code(
-        moment, True, _FOREVER, last_acted, cooldown, floor * _BPS, True, debt, min(health, 1e6) * _WAD
+        moment, True, _FOREVER, last_acted, cooldown, floor * _WAD, top, True, debt, min(health, 1e6) * _WAD
     )
     if code == LOAN_LOW:
         return DOWN
-    if debt > 0.0 and health > ceiling and moment >= last_acted + cooldown:
+    if code == LOAN_HIGH:
         return UP
     return 0
 

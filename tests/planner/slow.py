@@ -187,9 +187,10 @@ def loan(
             sold = repay * ratio
             units, debt = units - sold / dec(price), debt - repay
         else:
-            kept, sold = ONE, Decimal(0)
+            # The contract lets a step land within half a percent; from above the keeper aims at the middle of that.
+            kept, sold, aim = ONE, Decimal(0), target * dec(1.0025)
             for _ in range(80):
-                sold = debt * (h - target) / (target - lt * kept)
+                sold = debt * (h - aim) / (aim - lt * kept)
                 kept = 1 - dec(terms.fee) - dec(terms.premium) - dec(terms.impact) * sold / 1_000_000
             units, debt = units + sold * kept / dec(price), debt + sold
         spent *= dec(terms.attempts)

@@ -10,16 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keeper.domain.loans import Band, Limits, Loan, LoanMarket, LoanRule, PoolState
+from keeper.domain.loans import Band, Limits, Loan, LoanMarket, LoanRule, PoolState, Terms
 from keeper.domain.units import BASE, NOBODY, WAD, Address
 from keeper.planner.bars import History
 from keeper.planner.cases import LoanCase, loan_case
 from keeper.planner.charges import Charges
 from keeper.planner.costs import Costs, Impact, ether_history
 from keeper.planner.results import COLUMNS, DOWN, LIQUIDATED, UP, YEAR, Floats
-from keeper.planner.simulate_loan import Lending, repayment
+from keeper.planner.simulate_loan import Lending, borrowing, repayment
 from keeper.planner.sweep import grid
 from keeper.size.deleverage import deleverage
+from keeper.size.releverage import releverage
 from tests.planner import slow
 from tests.planner.histories import random_history
 
@@ -210,8 +211,43 @@ def test_a_repayment__in_the_planners_floats__is_the_live_keepers_to_a_part_in_a
     )
     if repay == 0:
         # The planner also refuses to sell more collateral than there is; sizing leaves that to the contract's check.
-        assert step is None or step.sell * price / 10**18 / BASE > collateral / BASE * (1 - 1e-6)
+        assert step is None or step.swapped * price / 10**18 / BASE > collateral / BASE * (1 - 1e-6)
         return
     assert step is not None
-    assert repay == pytest.approx(step.repay / 10**6, rel=1e-6)
-    assert sell == pytest.approx(step.sell * price / 10**18 / BASE, rel=1e-6)
+    assert repay == pytest.approx(step.amount / 10**6, rel=1e-6)
+    assert sell == pytest.approx(step.swapped * price / 10**18 / BASE, rel=1e-6)
+
+
+@given(
+    health_bps=st.integers(20_500, 60_000),
+    target_bps=st.integers(11_000, 20_000),
+    fee=st.sampled_from([100, 500, 3000]),
+    thousands=st.integers(1, 2_000),
+    price=st.integers(50_000_000_00, 5_000_000_000_00),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_borrowing__in_the_planners_floats__is_the_live_keepers_to_a_part_in_a_million(
+    health_bps: int, target_bps: int, fee: int, thousands: int, price: int
+) -> None:
+    threshold_bps = 8_250
+    debt = thousands * 1_000 * BASE
+    collateral = debt * health_bps // threshold_bps
+    loan = Loan(collateral, debt, threshold_bps, collateral * threshold_bps * WAD // (debt * 10_000))
+    root = math.isqrt((10**18 * 10**8 * (1 << 192)) // (price * 10**6))
+    pool = PoolState(fee, root, 10**30, collateral_is_token0=False)
+    market = LoanMarket(price, BASE, 10**18, 10**6, threshold_bps, 2**255, (pool,))
+    anyone = Limits(500, 0, 2**95, 2**39, NOBODY)
+    live = LoanRule(
+        Address("0x" + "11" * 20), Address("0x" + "22" * 20), Band(10_500, target_bps, 20_400), anyone,
+        Terms(borrow_step=2**95),
+    )  # fmt: skip
+    step = releverage(live, loan, market)
+    assert step is not None
+    borrow = borrowing(
+        collateral / BASE,
+        debt / BASE,
+        target_bps / 1e4,
+        threshold_bps / 1e4,
+        Charges(fee / 1e6, 0, 1, 0, 1, 0),
+    )
+    assert borrow == pytest.approx(step.amount / 10**6, rel=1e-6)
