@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 
 from keeper.domain.errors import Misconfigured
+from keeper.domain.loan_band import TOLERANCE_BPS
+from keeper.domain.units import BPS
 from keeper.planner.bars import History
 from keeper.planner.cases import BasketCase, LoanCase, RangeCase, basket_case, loan_case, range_case
 from keeper.planner.costs import Costs
@@ -81,6 +83,10 @@ def loan_question(
     """Floors between a health of 1 and the target, with ceilings above it or none; `rates` are supplied, borrowed."""
     if target <= 1:
         raise Misconfigured(f"loan: a target health of {target:g} is liquidation itself")
+    # The chain refuses a floor within its tolerance of the target.
+    highest = target * (1 - 1.2 * TOLERANCE_BPS / BPS)
+    if highest <= 1 + 0.1 * (target - 1.0):
+        raise Misconfigured(f"loan: a target health of {target:g} leaves no room for a floor below it")
     leverage = target / (target - lending.threshold)
     day = history.day
     never = {"floor": 0.0, "target": target}
@@ -108,7 +114,7 @@ def loan_question(
         objective=wish,
         costs=costs,
         choices={
-            "floor": 1.0 + (target - 1.0) * np.linspace(0.1, 0.97, 40),
+            "floor": np.linspace(1.0 + 0.1 * (target - 1.0), highest, 40),
             "target": [target],
             "ceiling": [*(target * np.array([1.03, 1.06, 1.1, 1.15, 1.25, 1.4, 1.7])), np.inf],
             "cooldown": cooldowns,
@@ -116,7 +122,7 @@ def loan_question(
             "scale": [wish.scaling],
         },
         spans={
-            "floor": (1.0 + 0.05 * (target - 1.0), 1.0 + 0.98 * (target - 1.0)),
+            "floor": (1.0 + 0.05 * (target - 1.0), highest),
             "ceiling": (1.02 * target, 2.0 * target),
         },
         fixed={"target": target, "cooldown": cooldowns[0], "look": looks[0], "scale": float(wish.scaling)},

@@ -19,7 +19,6 @@ from keeper.planner.results import DOWN, Kind, Path
 
 _TICK = math.log(1.0001)
 _MARGIN = 1.5
-_STORED_CEILING = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,8 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> dict[str, An
     if rule["floor"] == 0:
         raise Misconfigured("rule: a loan that never acts needs none")
     floor, target = math.ceil(rule["floor"] * BPS), round(rule["target"] * BPS)
-    # A rule that never borrows again still stores a ceiling.
-    ceiling = rule["ceiling"] if math.isfinite(rule["ceiling"]) else _STORED_CEILING * rule["target"]
+    # On chain a ceiling of 0 is none.
+    ceiling = math.ceil(rule["ceiling"] * BPS) if math.isfinite(rule["ceiling"]) else 0
     sold = path.actions.traded[path.actions.side == DOWN]
     most = float(sold.max()) if len(sold) else float(path.equity[0])
     return {
@@ -55,7 +54,7 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> dict[str, An
         "debt": assets.money,
         "floor-bps": floor,
         "target-bps": target,
-        "ceiling-bps": math.ceil(ceiling * BPS),
+        "ceiling-bps": ceiling,
         "cooldown": int(rule["cooldown"]),
         "max-step": math.ceil(most * _MARGIN) * 10**assets.money_decimals,
     }
