@@ -162,12 +162,7 @@ def _marks_json(marks: Marks, decimals: int) -> dict[str, Any]:
 def _order(verdict: Verdict, look: Look | None) -> tuple[int, float, RuleKey]:
     """Breached first, and among equals the one nearest to its lower mark, or furthest beyond it."""
     value, marks = verdict.measure.value, look.marks if look else None
-    if value is None:
-        near = float("inf")
-    elif marks and marks.low:
-        near = value / marks.low
-    else:
-        near = value / 10**verdict.measure.decimals
+    near = 1.0 if value is None or marks is None or not marks.low else value / marks.low
     return _URGENCY.index(verdict.kind), near, verdict.key
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
+
+from keeper.devnet.transactions import wait_for
 from keeper.devnet.world import World
+from keeper.planner.results import DOWN
+from keeper.planner.results import Path as Path_
+from keeper.planner.rule_file import Assets, rule_file
 from tests.conftest import NO_LIMIT, SetRule
 from tests.test_cli import config, keeper, one_sentence
 
@@ -15,9 +22,7 @@ def sent_by(world: World, written: dict[str, Any]) -> None:
     """What the owner's wallet does with the calls."""
     for call in written["calls"]:
         message = {"from": written["from"], "to": call["to"], "data": call["data"], "gas": hex(3_000_000)}
-        sent = world.node.ask("eth_sendTransaction", message)
-        world.mine()
-        assert world.node.ask("eth_getTransactionReceipt", sent)["status"] == "0x1"
+        assert wait_for(world.node, world.node.ask("eth_sendTransaction", message))["status"] == "0x1"
 
 
 def options(world: World) -> list[str]:
@@ -79,6 +84,23 @@ def test_set__from_a_file_for_a_safe__is_a_batch_for_its_transaction_builder(
     assert (shown["target"], shown["slippage_bps"], shown["speed_bps"]) == ("1.7500", 50, 5_000)
 
 
+def test_set__from_the_file_a_plan_leaves__is_the_rule_it_planned(world: World, tmp_path: Path) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=2)
+    planned = {"floor": 1.4, "target": 1.7, "ceiling": float("inf"), "cooldown": 3600.0}
+    actions = SimpleNamespace(traded=np.array([1_000.0]), side=np.array([DOWN]))
+    path, file = config(world, tmp_path), tmp_path / "rule.json"
+    life = cast("Path_", SimpleNamespace(actions=actions, equity=np.array([0.0])))
+    file.write_text(rule_file("loan", planned, life, Assets(), 3_600))
+    assets = ("--collateral", world.weth.token, "--debt", world.usdc.token)
+    made = keeper("rule", "set", owner, "--file", file, *assets, "--config", path)
+    assert made.returncode == 0, made.stderr
+    sent_by(world, json.loads(made.stdout))
+    (shown,) = json.loads(keeper("rule", "show", owner, "--json", "--config", path).stdout)["positions"]
+    assert (shown["floor"], shown["target"], shown["cooldown"]) == ("1.4000", "1.7000", 3_600)
+    assert shown["max_step"] == str(1_500 * 10**6)
+
+
 def test_set__that_the_contract_would_refuse__is_its_own_sentence(world: World, tmp_path: Path) -> None:
     path = config(world, tmp_path)
     words = options(world)
@@ -93,7 +115,7 @@ def test_set__that_makes_no_sense__is_one_sentence_that_says_where(world: World,
     path, owner = config(world, tmp_path), world.roles.owner
     given = options(world)
     for words, wanted in (
-        (given, "rule: max_step: Field required"),
+        (given, "rule: say max_step, the most repaid at once"),
         ([*given, "--max-step", "much"], "rule: max_step: "),
         ([*given, "--max-step", "0.0000001"], "rule: 1E-7 is not max_step of at most 6 decimals"),
         ([*given, "--max-step", "1", "--id", "3"], "rule: 3 is past the end of the 0 rules"),
