@@ -28,12 +28,13 @@ from keeper.domain.units import BPS, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.range_exit import case_of, judge
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen
-from keeper.protocols.liquidity import Venue, liquidity_of_swap
+from keeper.protocols.liquidity import Venue, venue_of_swaps
 from keeper.protocols.range_thresholds import COMPOUND, REBALANCE, Finding, act_call, rule_fields
 from keeper.size.recentre import Prospect, Step, prospect
 
 _NAMES: Final = {Action.RECENTRE: "recentre", Action.EXIT: "exit", Action.COMPOUND: "compound"}
 _TRIES: Final = 8
+_LITTLE: Final = 256
 # What only the liquidity in range was asked about, and the pool itself may answer better.
 _RECKONED: Final = (
     "pool: too thin",
@@ -165,24 +166,21 @@ class RangeBreach:
         return Draft(plan, call, outcome, otherwise)
 
     def _ahead_by_the_pool(self) -> Prospect:
-        """The prospect at the liquidity that the pool's ticks amount to on the way; `Unsafe` when it is barred too.
+        """The prospect in what the pool's ticks amount to on the way; `Unsafe` when it is barred too.
 
-        What the pool gives for the last size says how much liquidity that is, and that sizes anew, until both agree.
+        What the pool gives for the last size, and for a little more, tells what it amounts to; and that sizes anew,
+        until both agree.
         """
         ahead, held, market = self.ahead, self.held, self.market
-        sells_token0 = ahead.step.sells_token0
-        amount = ahead.step.amount or max(held.liquidity >> 32, 1)
+        sells_token0, now = ahead.step.sells_token0, self.block.timestamp
+        amount = ahead.step.amount or max(held.liquidity >> 32, _LITTLE)
         for _ in range(_TRIES):
-            gain = self.positions.ranges.swap_gain(market.pool, sells_token0, amount, self.block)
-            if gain is None:
-                break
-            venue = Venue(market.price, market.liquidity, held.fee)
-            liquidity = liquidity_of_swap(sells_token0, amount, gain, venue)
-            if self.action is not Action.COMPOUND and held.edges.hold_tick(market.tick):
-                liquidity += held.liquidity  # which the prospect takes away, as the pool's answer has not
-            on_the_way = replace(market, liquidity=liquidity)
-            now = self.block.timestamp
-            found = prospect(self.rule, self.past, held, on_the_way, self.case, self.action, now)
+            venue = self._venue(sells_token0, amount)
+            found = (
+                prospect(self.rule, self.past, held, market, self.case, self.action, now, venue)
+                if venue
+                else None
+            )
             if found is None:
                 break
             last, ahead, amount = amount, found, found.step.amount
@@ -190,7 +188,18 @@ class RangeBreach:
                 if ahead.bar:
                     break
                 return ahead
-        raise Unsafe(ahead.bar or "pool: it and the liquidity in range do not come to one size")
+        raise Unsafe(ahead.bar or "pool: it comes to no size for the swap")
+
+    def _venue(self, sells_token0: bool, amount: int) -> Venue | None:
+        more = amount + amount // _LITTLE + 1
+        swaps = [
+            (sold, self.positions.ranges.swap_gain(self.market.pool, sells_token0, sold, self.block))
+            for sold in (amount, more)
+        ]
+        (sold, bought), (sold_more, bought_more) = swaps
+        if bought is None or bought_more is None:
+            return None
+        return venue_of_swaps(sells_token0, (sold, bought), (sold_more, bought_more), self.held.fee)
 
     def _after(self, ahead: Prospect) -> Measure:
         """How far inside its trigger the range should stand, the mean being what it is now."""

@@ -9,6 +9,7 @@ mirrored rounding by rounding (`tests/size` holds the two equal).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 from typing import Final
 
 from keeper.domain.units import mul_div_down, mul_div_up
@@ -85,17 +86,28 @@ def sell(sells_token0: bool, sold: int, venue: Venue) -> tuple[int, int] | None:
     return mul_div_down(venue.liquidity << 96, after - venue.price, after) // venue.price, after
 
 
-def liquidity_of_swap(sells_token0: bool, sold: int, bought: int, venue: Venue) -> int:
-    """The least liquidity at which the venue would give `bought` for `sold`: what its ticks amount to on the way."""
-    least, enough = 0, _MOST
-    while enough - least > 1:
-        middle = (least + enough) // 2
-        swapped = sell(sells_token0, sold, Venue(venue.price, middle, venue.fee))
-        if swapped is not None and swapped[0] >= bought:
-            enough = middle
-        else:
-            least = middle
-    return enough
+def venue_of_swaps(
+    sells_token0: bool, swap: tuple[int, int], larger: tuple[int, int], fee: int
+) -> Venue | None:
+    """The venue of one liquidity that would take and give the same, and end at the same price, as two real swaps.
+
+    Each is what was sold and bought, `larger` by a little, so that the two tell the price at the end. What lies on the
+    way, ticks and all, is in them. None when they tell no price.
+    """
+    (sold, bought), (sold_more, bought_more) = swap, larger
+    net, net_more = (mul_div_down(x, _MILLION - fee, _MILLION) for x in (sold, sold_more))
+    last = (net_more - net, bought_more - bought)
+    if min(net, bought, *last) <= 0:
+        return None
+    if sells_token0:
+        end = isqrt((last[1] << 192) // last[0])
+        start = (bought << 192) // (net * end)
+        fall, moved = start - end, bought
+    else:
+        end = isqrt((last[0] << 192) // last[1])
+        start = (net << 192) // (bought * end)
+        fall, moved = end - start, net
+    return Venue(start, min((moved << 96) // fall, _MOST) if fall > 0 else _MOST, fee)
 
 
 def _price_after_0_up(net: int, venue: Venue) -> int:

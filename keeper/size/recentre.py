@@ -92,9 +92,19 @@ def stands(rule: RangeRule, case: Case, market: RangeMarket, old: Edges, new: Ed
 
 
 def prospect(
-    rule: RangeRule, past: Past, held: Range, market: RangeMarket, case: Case, action: Action, now: int
+    rule: RangeRule,
+    past: Past,
+    held: Range,
+    market: RangeMarket,
+    case: Case,
+    action: Action,
+    now: int,
+    elsewhere: Venue | None = None,
 ) -> Prospect | None:
-    """What `action` would come to at the block whose time is `now`; None when there is no range to go to."""
+    """What `action` would come to at the block whose time is `now`; None when there is no range to go to.
+
+    The swap is reckoned with the liquidity in range, unless another venue is given.
+    """
     assert market.mean is not None
     mean, amounts = sqrt_price_at(market.mean), held.fees
     liquidity = market.liquidity
@@ -104,7 +114,7 @@ def prospect(
         amounts = (out0 + held.fees[0], out1 + held.fees[1])
         if held.edges.hold_tick(market.tick):
             liquidity -= held.liquidity
-    venue = Venue(market.price, liquidity, held.fee)
+    venue = elsewhere or Venue(market.price, liquidity, held.fee)
     before = worth_down(*amounts, mean)
     if action is Action.EXIT:
         return _exit(rule, amounts, before, case, market, venue, mean)

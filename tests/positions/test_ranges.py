@@ -27,6 +27,7 @@ from keeper.turn import Keeper, Turn
 from tests.conftest import FOREVER, KEEPER_KEY
 
 HOLD = 300
+POSITION = "(uint96,address,address,address,uint24,int24,int24,uint128,uint256,uint256,uint128,uint128)"
 OpenKeeper = Callable[..., Any]
 
 
@@ -145,8 +146,7 @@ def test_a_range_left_by_the_price__is_moved_around_it__and_the_next_turn_leaves
     token = ("tokenOfOwnerByIndex(address,uint256)", "(uint256)", owner, 0)
     new = world.call(manager, *token)[0]
     assert new != old
-    returns = "(uint96,address,address,address,uint24,int24,int24,uint128,uint256,uint256,uint128,uint128)"
-    _, _, _, _, _, lower, upper, *_ = world.call(manager, "positions(uint256)", returns, new)
+    _, _, _, _, _, lower, upper, *_ = world.call(manager, "positions(uint256)", POSITION, new)
     assert lower <= tick_of(world) - 590 < tick_of(world) + 590 <= upper
     words = ("words_of(address,uint256)", "(uint256,uint256,uint256)", owner, 0)
     assert world.call(world.range_thresholds, *words)[2] >> 192 == new
@@ -216,34 +216,42 @@ def test_a_range_that_may_not_be_moved__is_told_with_the_reason_and_nothing_is_s
     assert turn.intents == ()
 
 
+def only_the_next_ticks_are_deep(world: World) -> None:
+    """Nearly all the liquidity leaves the pool, and a stranger's stands beside the price, on a sale of USDC's way."""
+    manager, here = world.uniswap.position_manager, tick_of(world) // 10 * 10
+    deployer, stranger = world.roles.deployer, world.roles.stranger
+    for token_id in (1, 2):
+        liquidity = world.call(manager, "positions(uint256)", POSITION, token_id)[7]
+        leaving = (token_id, liquidity - liquidity // 10**5, 0, 0, 2**255)
+        signature = "decreaseLiquidity((uint256,uint128,uint256,uint256,uint256))"
+        world.send(deployer, manager, signature, leaving)
+    world.give("WETH", stranger, 10_000)
+    world.approve(stranger, world.weth.token, manager)
+    ticks = (here + 20, here + 40) if world.weth_is_token0 else (here - 30, here - 10)
+    amounts = {world.weth.token: 10_000 * 10**18, world.usdc.token: 0}
+    with in_one_block(world.node, stranger) as queue:
+        add_liquidity(queue, world.uniswap, amounts, POOL_FEE, stranger, ticks)
+
+
 def test_a_swap_beyond_the_liquidity_in_range__is_sized_by_the_pool_itself(
     world: World, open_range: Callable[..., int], keeper: OpenKeeper
 ) -> None:
-    owner, stranger = world.roles.owner, world.roles.stranger
+    owner = world.roles.owner
     open_range(owner, placed_bps=9_950)
     settle_at(world, 2_300)
-    # A stranger stands with a thousand times the pool's depth at the very next ticks on the swap's way.
-    here, manager = tick_of(world), world.uniswap.position_manager
-    token = world.weth if world.weth_is_token0 else world.usdc
-    sold_first = world.weth_is_token0
-    world.give("WETH", stranger, 400_000)
-    world.give("USDC", stranger, 900_000_000)
-    for reserve in (world.weth, world.usdc):
-        world.approve(stranger, reserve.token, manager)
-    assert token.token in (world.weth.token, world.usdc.token)
-    amounts = {world.weth.token: 400_000 * 10**18, world.usdc.token: 900_000_000 * 10**6}
-    ticks = (
-        (here // 10 * 10 + 10, here // 10 * 10 + 20)
-        if sold_first
-        else (here // 10 * 10 - 10, here // 10 * 10)
+    only_the_next_ticks_are_deep(world)
+    positions = RangePositions(world.node, world.range_thresholds, [owner], Doubts(90_000, 30))
+    (told,) = positions.look(world.node.head())
+    assert (told.verdict.kind, told.verdict.why) == (
+        Kind.BARRED,
+        "range: the value lost is above the rule's slippage",
     )
-    with in_one_block(world.node, stranger) as queue:
-        add_liquidity(queue, world.uniswap, amounts, POOL_FEE, stranger, ticks)
-    world.mine(12)
     world.automine(False)
     with keeper() as kept:
         turn = take_turn(kept)
-        assert [verdict.why for verdict in turn.verdicts] == ["range: the price is beyond its trigger"]
+        assert [(verdict.kind, verdict.why) for verdict in turn.verdicts] == [
+            (Kind.BREACHED, "range: the price is beyond its trigger")
+        ]
         assert len(turn.intents) == 1
         world.mine()
         assert [change.flight.state for change in take_turn(kept).changes] == [State.INCLUDED]
