@@ -12,12 +12,16 @@ from tests.journal.flights_kept import CHAIN, KEEPER, attempt, intent
 
 
 def stand_by(url: str, name: str, telling: Connection) -> None:
-    """Tell when it leads, each nonce it was given, and why it stopped."""
+    """Tell when it stands by, when it leads, each nonce it was given, and why it stopped."""
+    stands_by = False
     while True:
         try:
             journal = Journal(url)
             break
-        except Standby:
+        except Standby as error:
+            if not stands_by:
+                telling.send(("stands by", str(error)))
+            stands_by = True
             time.sleep(0.2)
     telling.send(("leads", time.monotonic()))
     with journal:
