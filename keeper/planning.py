@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,7 +107,7 @@ Keep = Annotated[
     Path | None,
     typer.Option("--keep", help="A folder that remembers what is done, to resume after an interruption."),
 ]
-Out = Annotated[Path, typer.Option(help="The folder for plan.html and rule.json.")]
+Out = Annotated[Path, typer.Option(help="The folder for plan.html and rule.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -288,6 +289,11 @@ def plan_basket(
 
 @plan.command("loan")
 def plan_loan(
+    collateral: Annotated[
+        str | None, typer.Option(help="The collateral's address, for the rule's file.")
+    ] = None,
+    debt: Annotated[str | None, typer.Option(help="The debt's address.")] = None,
+    debt_decimals: Annotated[int, typer.Option(help="The debt's.", min=0, max=36)] = 6,
     leverage: Annotated[float | None, typer.Option(help="The leverage to hold.", min=1.0001)] = None,
     target: Annotated[float | None, typer.Option(help="The same as a health.")] = None,
     objective: Wanted = "liquidations",
@@ -329,6 +335,7 @@ def plan_loan(
     """A floor and a ceiling for a loan's health, and the command that puts them on chain."""
     from keeper.planner.objectives import objective as wish
     from keeper.planner.questions import loan_question
+    from keeper.planner.rule_file import Assets
     from keeper.planner.simulate_loan import Lending
 
     if objective == "liquidations" and at_most is None:
@@ -341,7 +348,7 @@ def plan_loan(
     question = loan_question(
         history, Lending(liquidation_threshold, close_factor, 0.95, bonus), aim,
         wish(objective, at_most, risk_aversion), costs, (supply_rate, borrow_rate), capital,
-        [float(cooldown)], [float(look)],
+        [float(cooldown)], [float(look)], Assets(collateral, debt, debt_decimals),
     )  # fmt: skip
     _tell_plan(question, _effort(trials, paths, folds, seed, backend, workers, keep), scheduler, out, as_json)
 
@@ -613,7 +620,7 @@ def _tell_plan(question: Question, effort: Effort, scheduler: str | None, out: P
             found = find(question, effort, on_progress)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "rule.json").write_text(found.rule_file, encoding="utf-8")
+        (out / "rule.toml").write_text(found.rule_file, encoding="utf-8")
         write_plan(found, out / "plan.html")
     except OSError as error:
         raise Misconfigured(f"plan: {out} cannot be written to ({error.strerror or error})") from error
@@ -644,7 +651,8 @@ def _plan_json(found: Findings) -> dict[str, Any]:
         "title": found.title,
         "objective": found.objective,
         "risk_aversion": found.risk_aversion,
-        "rule": json.loads(found.rule_file),
+        "rule": tomllib.loads(found.rule_file),
+        "command": _command(found),
         "planned": _lived_json(found.chosen),
         "compared": [_lived_json(each) for each in found.compared],
         "frontier": {
@@ -754,11 +762,16 @@ def _print_plan(console: Console, found: Findings, out: Path) -> None:
     for note in found.notes:
         console.print(Text(f"note: {note}", "dim"))
     console.print(
-        f"{out / 'plan.html'} has the frontier and all else, {out / 'rule.json'} the rule for the chain"
+        f"{out / 'plan.html'} has the frontier and all else, {out / 'rule.toml'} the rule for the chain"
     )
-    command = json.loads(found.rule_file).get("command")
-    if command:
+    if command := _command(found):
         console.print(command, soft_wrap=True)
+
+
+def _command(found: Findings) -> str | None:
+    """What sets the rule on chain, if anything does."""
+    first = found.rule_file.partition("\n")[0].removeprefix("# ")
+    return first if first.startswith("keeper rule set ") else None
 
 
 def _figure(value: float) -> str:

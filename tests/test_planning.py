@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,12 @@ def test_a_backtest__of_what_cannot_be__is_one_sentence(words: list[str], senten
 
 def test_a_plan_of_a_loan__writes_the_rule_and_the_page_and_tells_both(tmp_path: Path) -> None:
     words = ["--leverage", "2", "--trials", "64", "--paths", "3", "--folds", "1", "--out", str(tmp_path)]
+    words += ["--collateral", "0x" + "11" * 20, "--debt", "0x" + "22" * 20]
     found = told("plan", "loan", *words, "--from", "2020-02-15", "--to", "2020-12-31")
-    written = json.loads((tmp_path / "rule.json").read_text(encoding="utf-8"))
+    written = tomllib.loads((tmp_path / "rule.toml").read_text(encoding="utf-8"))
     assert found["rule"] == written
-    assert written["command"].startswith("ape run set_rule ")
+    assert written["debt"] == "0x" + "22" * 20
+    assert found["command"] == "keeper rule set OWNER --file rule.toml --approve"
     assert found["planned"]["metrics"]["liquidations"] == 0
     assert found["planned"]["intervals_90"]["cost_bps"][0] <= found["planned"]["intervals_90"]["cost_bps"][1]
     front = found["frontier"]

@@ -137,7 +137,7 @@ def plan(
         folds=folds,
         doubts=tuple(_doubts(case, scores, fee, thumbs, lives, g, effort.seed)),
         notes=case.notes,
-        rule_file=rule_file(case.kind, told[0].rule, path, question.assets, case.seconds),
+        rule_file=rule_file(case.kind, told[0].rule, path, question.assets),
     )
 
 

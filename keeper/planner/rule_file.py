@@ -1,8 +1,7 @@
-"""The file a plan leaves: its rule in the units of the chain, and the command that sets it.
+"""The file a plan leaves: its rule as `keeper rule set --file` takes it, in TOML, under the command that sets it.
 
-Rounding is in favour of acting sooner: a floor is rounded up, a cooldown and a step down and up. What the chain bounds
-(a floor above 1, a target well above the floor) is bounded here too, and refused in words rather than on chain.
-Source: scripts/set_rule.py for a loan's options; contracts/loan_rules.vy for its bounds.
+Rounding is in favour of acting sooner: a floor is rounded up, a trigger and a hold down.
+Source: keeper/rules/writing.py for the keys of a loan's rule, scripts/set_rule.py for its options.
 """
 
 from __future__ import annotations
@@ -11,75 +10,98 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
-from keeper.domain.errors import Misconfigured
 from keeper.domain.units import BPS
-from keeper.planner.results import DOWN, Kind, Path
+from keeper.planner.results import DOWN, UP, Kind, Path
 
-_TICK = math.log(1.0001)
-_MARGIN = 1.5
+_TICK: Final = math.log(1.0001)
+_MARGIN: Final = 1.5
+"""How much larger than any step that history asked for a step may be."""
+
+Value = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """What the planner cannot know: the assets' symbols or addresses, and the debt's decimals."""
+    """What the planner cannot know: the addresses, and the debt's decimals; None leaves an address to be said later."""
 
-    risky: str = "WETH"
-    money: str = "USDC"
+    risky: str | None = None
+    money: str | None = None
     money_decimals: int = 6
 
 
-def rule_file(kind: Kind, rule: Mapping[str, float], path: Path, assets: Assets, seconds: int) -> str:
-    """JSON: `kind`, the planned rule as planned (`planned`), as the chain wants it (`rule`), and `command`, if any."""
-    wanted = _WRITERS[kind](rule, path, assets)
-    planned = {name: value for name, value in rule.items() if math.isfinite(value)}
-    told: dict[str, Any] = {"kind": kind, "bar_seconds": seconds, "planned": planned, "rule": wanted}
+def rule_file(kind: Kind, rule: Mapping[str, float], path: Path, assets: Assets) -> str:
+    """The rule as TOML, in units of people; a comment says how to set it, where anything on chain takes it."""
     if kind == "loan":
-        options = " ".join(f"--{name} {value}" for name, value in wanted.items())
-        told["command"] = f"ape run set_rule --network NETWORK --account ACCOUNT {options} --approve"
-    return json.dumps(told, indent=2, allow_nan=False) + "\n"
+        return _loan(rule, path, assets)
+    told = _basket(rule, path) if kind == "basket" else _range(rule, path)
+    return f"# A {kind}, as planned.\n{_lines(told)}"
 
 
-def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> dict[str, Any]:
+def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
     if rule["floor"] == 0:
-        raise Misconfigured("rule: a loan that never acts needs none")
+        return "# The best of all rules tried is none.\n"
     floor, target = math.ceil(rule["floor"] * BPS), round(rule["target"] * BPS)
-    # On chain a ceiling of 0 is none.
-    ceiling = math.ceil(rule["ceiling"] * BPS) if math.isfinite(rule["ceiling"]) else 0
-    sold = path.actions.traded[path.actions.side == DOWN]
-    most = float(sold.max()) if len(sold) else float(path.equity[0])
-    return {
-        "collateral": assets.risky,
-        "debt": assets.money,
-        "floor-bps": floor,
-        "target-bps": target,
-        "ceiling-bps": ceiling,
+    ceiling = math.floor(rule["ceiling"] * BPS) if math.isfinite(rule["ceiling"]) else 0
+    repay, borrow = _largest(path, DOWN), _largest(path, UP)
+    told: dict[str, Value] = {
+        **({"collateral": assets.risky} if assets.risky else {}),
+        **({"debt": assets.money} if assets.money else {}),
+        "floor": f"{floor / BPS:.4f}",
+        "target": f"{target / BPS:.4f}",
+        "ceiling": f"{ceiling / BPS:.4f}",
         "cooldown": int(rule["cooldown"]),
-        "max-step": math.ceil(most * _MARGIN) * 10**assets.money_decimals,
+        "max_step": str(repay),
     }
+    # Without a borrow step the chain reads a ceiling and never acts on it.
+    terms = f"\n[terms]\nborrow_step = {borrow * 10**assets.money_decimals}\n" if ceiling else ""
+    missing = "" if assets.risky and assets.money else " --collateral ADDRESS --debt ADDRESS"
+    collateral, debt = assets.risky or "COLLATERAL", assets.money or "DEBT"
+    return (
+        f"# keeper rule set OWNER --file rule.toml --approve{missing}\n"
+        f"# or, without what [terms] asks for:\n"
+        f"# ape run set_rule --account ACCOUNT --collateral {collateral} --debt {debt} --floor-bps {floor}"
+        f" --target-bps {target} --ceiling-bps {ceiling} --cooldown {int(rule['cooldown'])}"
+        f" --max-step {repay * 10**assets.money_decimals} --approve\n"
+        f"{_lines(told)}{terms}"
+    )
 
 
-def _basket(rule: Mapping[str, float], path: Path, assets: Assets) -> dict[str, Any]:
+def _largest(path: Path, side: int) -> int:
+    """A step larger than any on one side, in whole money; where there was none, as large as net worth."""
+    traded = path.actions.traded[path.actions.side == side]
+    return math.ceil((float(traded.max()) if len(traded) else float(path.equity[0])) * _MARGIN)
+
+
+def _basket(rule: Mapping[str, float], path: Path) -> dict[str, Value]:
     return {
-        "assets": [assets.risky, assets.money],
         "target_bps": round(float(path.target[0]) * BPS),
         "trigger_bps": math.floor(rule["trigger"] * BPS),
         "destination_bps": math.floor(rule["destination"] * BPS),
         "is_relative": rule["is_relative"] > 0,
         "cooldown": int(rule["cooldown"]),
+        "look": int(rule["look"]) * path.seconds,
     }
 
 
-def _range(rule: Mapping[str, float], path: Path, assets: Assets) -> dict[str, Any]:
+def _range(rule: Mapping[str, float], path: Path) -> dict[str, Value]:
     width = max(round(rule["width"] / _TICK), 1)
     return {
-        "assets": [assets.risky, assets.money],
-        "half_width_ticks": width,
-        "buffer_ticks": max(round((rule["trigger"] - rule["width"]) / _TICK), 0),
-        "hold": int(max(rule["hold"] - 1, 0) * path.seconds),
+        "below": width,
+        "above": width,
+        "buffer": max(math.floor((rule["trigger"] - rule["width"]) / _TICK), 0),
+        "hold": int(max(rule["hold"] - 1, 0)) * path.seconds,
         "cooldown": int(rule["cooldown"]),
     }
 
 
-_WRITERS = {"basket": _basket, "loan": _loan, "range": _range}
+def _lines(told: Mapping[str, Value]) -> str:
+    """Keys and values, one to a line."""
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in told.items())
+
+
+def _toml(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, str) else str(value)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
+import tomllib
 from dataclasses import replace
+from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path as FilePath
 
 import numpy as np
 import pytest
@@ -27,12 +28,14 @@ from keeper.planner.costs import Costs, Impact, ether_history
 from keeper.planner.objectives import WISHES, objective
 from keeper.planner.plan import Effort, plan
 from keeper.planner.questions import AAVE_WETH, basket_question, loan_question, range_question
-from keeper.planner.results import COLUMNS, Floats, Scores
+from keeper.planner.results import COLUMNS, DOWN, Floats, Scores
 from keeper.planner.rule_file import Assets, rule_file
 from keeper.planner.search import search
 from keeper.planner.sweep import grid, sweep
 from keeper.planner.theory.bands import best_band
 from keeper.planner.walk import walk_forward
+from keeper.rules.writing import read_rule
+from scripts._thresholds import refusal
 from tests.planner.histories import random_history
 
 COSTS = Costs(0.001, Impact(0.001, 0.7), 150_000, gas_gwei=30.0, failures=0.05, delay=1)
@@ -176,9 +179,9 @@ def test_a_plan__for_a_loan__is_never_liquidated_on_the_history_it_asks_for_none
     (none,) = [each for each in found.compared if each.name == "no rule"]
     assert none.metrics.liquidations > 0
     assert any("it is liquidated at least once" in doubt for doubt in found.doubts)
-    told = json.loads(found.rule_file)
-    assert told["rule"]["target-bps"] == 16_500
-    assert 10_000 < told["rule"]["floor-bps"] < 16_500
+    told = tomllib.loads(found.rule_file)
+    assert told["target"] == "1.6500"
+    assert 1 < float(told["floor"]) < 1.65
 
 
 def test_a_plan__that_nothing_can_keep_to__says_so() -> None:
@@ -202,28 +205,13 @@ def test_a_plan__for_a_range__is_ranked_by_what_it_earns_beside_its_ideal() -> N
     assert found.fee[best] == pytest.approx(
         scores.shortfall_bps_per_year[best] + 0.5e4 * 2 * scores.tracking_error[best] ** 2
     )
-    assert json.loads(found.rule_file)["rule"]["half_width_ticks"] > 0
-
-
-def refused_on_chain(told: Mapping[str, object]) -> str | None:
-    """What `scripts/set_rule.py` would say of the planned options."""
-    scripts = pytest.importorskip("scripts._thresholds")
-    wanted = {
-        name: int(str(told[name]))
-        for name in ("floor-bps", "target-bps", "ceiling-bps", "cooldown", "max-step")
-    }
-    rule = LoanRule(
-        Address("0x" + "11" * 20),
-        Address("0x" + "22" * 20),
-        Band(wanted["floor-bps"], wanted["target-bps"], wanted["ceiling-bps"]),
-        Limits(100, wanted["cooldown"], wanted["max-step"], 2**39, NOBODY),
-    )
-    answer: str | None = scripts.refusal(rule, 0)
-    return answer
+    assert tomllib.loads(found.rule_file)["below"] > 0
 
 
 @pytest.mark.parametrize("ceiling", [math.inf, 2.1])
-def test_a_rule_file__of_a_loan__is_what_the_chain_takes(ceiling: float) -> None:
+def test_a_rule_file__of_a_loan__is_read_by_the_keeper_and_refused_by_no_contract(
+    tmp_path: FilePath, ceiling: float
+) -> None:
     case = loan_case(random_history(1, hourly=0.02), AAVE_WETH, COSTS)
     rule = {
         "floor": 1.34567,
@@ -234,20 +222,35 @@ def test_a_rule_file__of_a_loan__is_what_the_chain_takes(ceiling: float) -> None
         "scale": 0.0,
     }
     path = case.path(np.array(list(rule.values())))
-    told = json.loads(rule_file("loan", rule, path, Assets(), 3600))
-    assert told["rule"]["floor-bps"] == 13_457
-    assert told["rule"]["max-step"] >= path.actions.traded.max() * 10**6
-    assert refused_on_chain(told["rule"]) is None
-    options = set(re.findall(r"--([a-z-]+) ", told["command"]))
-    assert {"collateral", "debt", "floor-bps", "target-bps", "ceiling-bps", "cooldown", "max-step"} <= options
-    assert ("ceiling" in told["planned"]) == math.isfinite(ceiling)
+    text = rule_file("loan", rule, path, Assets("0x" + "11" * 20, "0x" + "22" * 20, 6))
+    (tmp_path / "rule.toml").write_text(text, encoding="utf-8")
+    read = read_rule(tmp_path / "rule.toml", {})
+    assert (read.floor, read.target) == (Decimal("1.3457"), Decimal("1.65"))
+    assert read.ceiling == (Decimal("2.1") if math.isfinite(ceiling) else 0)
+    assert read.max_step >= path.actions.traded[path.actions.side == DOWN].max()
+    assert ("borrow_step" in read.terms) == math.isfinite(ceiling)
+    options = dict(re.findall(r"--([a-z-]+) (\d+)", text))
+    band = Band(*(int(options[f"{edge}-bps"]) for edge in ("floor", "target", "ceiling")))
+    assert band.floor_bps == 13_457
+    limits = Limits(100, int(options["cooldown"]), int(options["max-step"]), 2**39, NOBODY)
+    assert refusal(LoanRule(Address("0x" + "11" * 20), Address("0x" + "22" * 20), band, limits), 0) is None
 
 
-def test_a_rule_file__of_no_rule__is_refused() -> None:
+def test_a_rule_file__without_addresses__asks_for_them_in_its_command() -> None:
+    case = loan_case(random_history(1), AAVE_WETH, COSTS)
+    rule = {"floor": 1.3, "target": 1.65, "ceiling": math.inf, "cooldown": 0.0, "look": 1.0, "scale": 0.0}
+    text = rule_file("loan", rule, case.path(np.array(list(rule.values()))), Assets())
+    assert text.startswith(
+        "# keeper rule set OWNER --file rule.toml --approve --collateral ADDRESS --debt ADDRESS"
+    )
+    assert "collateral" not in tomllib.loads(text)
+
+
+def test_a_rule_file__where_no_rule_was_best__says_so() -> None:
     case = loan_case(random_history(1), AAVE_WETH, COSTS)
     rule = {"floor": 0.0, "target": 1.65, "ceiling": math.inf, "cooldown": 0.0, "look": 1.0, "scale": 0.0}
-    with pytest.raises(Misconfigured, match="a loan that never acts needs none"):
-        rule_file("loan", rule, case.path(np.array(list(rule.values()))), Assets(), 3600)
+    text = rule_file("loan", rule, case.path(np.array(list(rule.values()))), Assets())
+    assert text == "# The best of all rules tried is none.\n"
 
 
 def test_every_column__of_scores__is_told_of_one_rule_by_name() -> None:

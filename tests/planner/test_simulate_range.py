@@ -10,9 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keeper.domain.ranges import Direction, Edges, Leaving, Placement, RangeRule
+from keeper.domain.units import NOBODY
+from keeper.judge.range_exit import case_of
 from keeper.planner.bars import History
 from keeper.planner.cases import range_case
 from keeper.planner.costs import Costs, Impact
+from keeper.planner.judgements import BREACHED, range_code
 from keeper.planner.results import COLUMNS, DOWN, FAILED, UP, Floats
 from keeper.planner.simulate_range import lay, share_in_range, tokens_of
 from keeper.planner.sweep import grid, scores_of
@@ -150,6 +154,33 @@ def test_the_past__under_another_future__is_lived_the_same(delay: int) -> None:
     assert (first.equity[:since] == second.equity[:since]).all()
     assert (first.equity[since:] != second.equity[since:]).any()
     assert {UP, DOWN} <= set(first.actions.side[first.actions.bar < since].tolist()) <= {UP, DOWN, FAILED}
+
+
+@given(
+    lower=st.integers(-5_000, 5_000),
+    width=st.integers(1, 3_000),
+    buffer=st.integers(0, 500),
+    tick=st.integers(-12_000, 12_000),
+    mean=st.integers(-12_000, 12_000),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_range__out_of_its_band_in_ticks_for_the_live_judge__is_out_in_logarithms_for_the_planner(
+    lower: int, width: int, buffer: int, tick: int, mean: int
+) -> None:
+    """Below its band for both or for neither; above, the judge's upper edge is excluded and so one tick nearer."""
+    edges = Edges(lower, lower + 2 * width)
+    live = RangeRule(
+        token_id=1, below=width, above=width, buffer=buffer, cutoff_low=-800_000, cutoff_high=800_000,
+        exit_low=Leaving.AS_IT_LIES, exit_high=Leaving.AS_IT_LIES, direction=Direction.BOTH,
+        placement=next(iter(Placement)), hold=3_600, deviation=100, slippage_bps=50, placed_bps=9_000, compound_at=0,
+        cooldown=0, expiry=2**39, daily=9, budget_bps=100, refill=86_400, keeper=NOBODY,
+    )  # fmt: skip
+    case = case_of(live, edges, tick, mean)
+    off, mean_off = tick - lower - width, mean - lower - width
+    out = min(abs(off), abs(mean_off)) if off * mean_off > 0 else 0
+    breached = range_code(1, 0, 0, float(out), float(width + buffer)) == BREACHED
+    at_the_edge = out == width + buffer and off > 0
+    assert (case.measure > 0) == (breached or at_the_edge)
 
 
 def test_volume_and_liquidity__in_the_file__are_what_a_range_earns_by() -> None:
