@@ -298,9 +298,7 @@ def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
 def set_rule(
     owner: Owner,
     id: Annotated[int | None, typer.Option(help="The rule to replace; without it, a new one.", min=0)] = None,
-    file: Annotated[
-        Path | None, typer.Option(help="TOML with the options as keys, or a plan's JSON.")
-    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A TOML file with the options' names as keys.")] = None,
     collateral: Annotated[str | None, typer.Option(help="The asset to sell.")] = None,
     debt: Annotated[str | None, typer.Option(help="The asset to repay.")] = None,
     floor: Annotated[str | None, typer.Option(help="Act below this health, such as 1.4.")] = None,

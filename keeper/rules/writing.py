@@ -6,7 +6,6 @@ its own words. A Safe takes the calls as one batch, in the format of its Transac
 
 from __future__ import annotations
 
-import json
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Misconfigured, NodeRefused
 from keeper.domain.loans import PLAIN, Band, Limits, LoanRule, Terms
 from keeper.domain.plans import Call
-from keeper.domain.units import BPS, NOBODY, Address
+from keeper.domain.units import NOBODY, Address
 from keeper.protocols.aave_v3 import GET_RESERVE_DATA, read_reserve
 from keeper.protocols.erc20 import BALANCE_OF
 from keeper.protocols.loan_thresholds import (
@@ -50,8 +49,7 @@ _RAY: Final = 1e27
 class RuleText(BaseModel):
     """A rule on a loan as a person writes it, in a TOML file or in options: health as 1.4, amounts in whole tokens.
 
-    `max_step_units` says the step in the debt's smallest unit instead, as a plan does; `terms` holds what else the
-    contract lets an owner ask for, by the contract's names and in its units.
+    `terms` holds what else the contract lets an owner ask for, by the contract's names and in its units.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,8 +61,7 @@ class RuleText(BaseModel):
     ceiling: Decimal = Decimal(0)
     slippage_bps: int = 100
     cooldown: int = Field(default=0, ge=0)
-    max_step: Decimal | None = Field(default=None, gt=0)
-    max_step_units: int | None = Field(default=None, gt=0)
+    max_step: Decimal = Field(gt=0)
     expiry: int | None = None
     days: Decimal = Field(default=Decimal(365), gt=0)
     keeper: AddressText = NOBODY
@@ -115,40 +112,22 @@ class Written:
 
 
 def read_rule(path: Path | None, options: Mapping[str, Any]) -> RuleText:
-    """A rule from a file, from options, or from both, where an option replaces what the file says.
-
-    The file is TOML, or the JSON that a plan leaves, whose symbols of assets are then for options to replace.
-    """
-    said = {} if path is None else _said_in(path)
+    """A rule from a file, from options, or from both, where an option replaces what the file says."""
+    said: dict[str, Any] = {}
+    if path is not None:
+        try:
+            said = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise Misconfigured(f"rule: {path} cannot be read ({error.strerror})") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise Misconfigured(f"rule: {path} is not TOML: {error}") from error
     said |= {name: value for name, value in options.items() if value is not None}
-    if options.get("max_step") is not None:
-        said.pop("max_step_units", None)
     try:
         return RuleText.model_validate(said)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the rule"
         raise Misconfigured(f"rule: {where}: {first['msg'].removeprefix('Value error, ')}") from None
-
-
-def _said_in(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix != ".json":
-            return tomllib.loads(text)
-        planned = json.loads(text)
-        if planned["kind"] != "loan":
-            raise Misconfigured(
-                f"rule: {path} plans a {planned['kind']}, and only a loan's rule is written here"
-            )
-        wanted = planned["rule"]
-        band = {name: str(Decimal(wanted[f"{name}-bps"]) / BPS) for name in ("floor", "target", "ceiling")}
-        taken = {name: wanted[name] for name in ("collateral", "debt", "cooldown")}
-        return {**taken, **band, "max_step_units": wanted["max-step"]}
-    except OSError as error:
-        raise Misconfigured(f"rule: {path} cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
-        raise Misconfigured(f"rule: {path} is no rule: {error}") from error
 
 
 def write_rule(
@@ -256,11 +235,7 @@ def _rule_of(text: RuleText, decimals: int, now: int) -> LoanRule:
         raise Misconfigured(f"rule: there are no terms {', '.join(unknown)}, only {', '.join(sorted(names))}")
     expiry = now + int(text.days * 86_400) if text.expiry is None else text.expiry
     band = Band(*(_scaled(each, 4, "a health") for each in (text.floor, text.target, text.ceiling)))
-    step = text.max_step_units or 0
-    if (text.max_step is None) == (text.max_step_units is None):
-        raise Misconfigured("rule: say max_step, the most repaid at once, in whole debt tokens")
-    if text.max_step is not None:
-        step = _scaled(text.max_step, decimals, "max_step")
+    step = _scaled(text.max_step, decimals, "max_step")
     limits = Limits(text.slippage_bps, text.cooldown, step, expiry, Address(text.keeper))
     terms: Mapping[str, Any] = text.terms
     return LoanRule(Address(text.collateral), Address(text.debt), band, limits, Terms(**terms))

@@ -89,9 +89,9 @@ def test_set__from_the_file_a_plan_leaves__is_the_rule_it_planned(world: World, 
     world.open_loan(owner, 100, health=2)
     planned = {"floor": 1.4, "target": 1.7, "ceiling": float("inf"), "cooldown": 3600.0}
     actions = SimpleNamespace(traded=np.array([1_000.0]), side=np.array([DOWN]))
-    path, file = config(world, tmp_path), tmp_path / "rule.json"
+    path, file = config(world, tmp_path), tmp_path / "rule.toml"
     life = cast("Path_", SimpleNamespace(actions=actions, equity=np.array([0.0])))
-    file.write_text(rule_file("loan", planned, life, Assets(), 3_600))
+    file.write_text(rule_file("loan", planned, life, Assets()))
     assets = ("--collateral", world.weth.token, "--debt", world.usdc.token)
     made = keeper("rule", "set", owner, "--file", file, *assets, "--config", path)
     assert made.returncode == 0, made.stderr
@@ -115,7 +115,7 @@ def test_set__that_makes_no_sense__is_one_sentence_that_says_where(world: World,
     path, owner = config(world, tmp_path), world.roles.owner
     given = options(world)
     for words, wanted in (
-        (given, "rule: say max_step, the most repaid at once"),
+        (given, "rule: max_step: Field required"),
         ([*given, "--max-step", "much"], "rule: max_step: "),
         ([*given, "--max-step", "0.0000001"], "rule: 1E-7 is not max_step of at most 6 decimals"),
         ([*given, "--max-step", "1", "--id", "3"], "rule: 3 is past the end of the 0 rules"),
