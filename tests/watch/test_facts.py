@@ -15,6 +15,7 @@ from keeper.journal.journal import Journal
 from keeper.positions.port import Look, Marks
 from keeper.watch.facts import course_json, position_json, state_json
 from keeper.watch.outlook import View
+from tests.postgres import NewDatabase
 
 THRESHOLDS, OWNER = Address("0x" + "Aa" * 20), Address("0x" + "Bb" * 20)
 
@@ -86,14 +87,30 @@ def test_a_course__of_many_blocks__is_thinned_without_losing_its_extremes(tmp_pa
 
 
 def test_a_block__that_another_replaced__is_in_no_course(tmp_path: Path) -> None:
-    with Journal(tmp_path / "keeper.db") as journal:
+    holds_its_blocks(str(tmp_path / "keeper.db"))
+
+
+def test_a_journal_on_a_server__asked_the_same__answers_the_same(new_database: NewDatabase) -> None:
+    holds_its_blocks(new_database())
+
+
+def holds_its_blocks(place: str) -> None:
+    """Write three blocks and a rival, and ask for all that annals tell."""
+    with Journal(place) as journal:
         for at, value in ((block(1), 1), (block(2), 2), (block(2, "b"), 20), (block(3), 3)):
             journal.write_turn(at, [verdict(tick_measure(value))])
-        with Annals(tmp_path / "keeper.db") as annals:
+        with Annals(place) as annals:
+            before = annals.mark()
+            journal.latch("gas", 3, "breaker: tried")
+            assert annals.mark() == before
+            journal.write_turn(block(4), [])
+            assert annals.mark() != before
             told = course_json(annals, RuleKey(THRESHOLDS, OWNER, 0), 100)
             newest = annals.newest()
-            spans, _ = annals.search("within", 10)
+            spans, flights = annals.search("within", 10)
+            tally = annals.tally()
     assert [point["at"] for point in told["points"]] == [1.0, 20.0, 3.0]
     assert newest is not None
-    assert newest.block.number == 3
+    assert (newest.block.number, newest.verdicts) == (4, ())
+    assert (tally.turns, tally.senders, dict(tally.gas_wei), flights) == (5, (), {}, ())
     assert [(span.first, span.last) for span in spans] == [(1, 3)]
