@@ -18,6 +18,7 @@ from vyper.compiler import compile_code
 from vyper.compiler.input_bundle import FilesystemInputBundle
 
 from keeper.chain.node import Node
+from keeper.contracts import load
 from keeper.devnet import aave_v3, aave_v36, uniswap_v3
 from keeper.devnet.aave_v3 import Aave, Listing
 from keeper.devnet.anvil import DEV_ACCOUNTS, Anvil
@@ -28,6 +29,7 @@ from keeper.domain.errors import NodeRefused
 from keeper.domain.units import NOBODY, Address
 
 CONTRACTS: Final = Path(__file__).resolve().parents[2] / "contracts"
+SHIPPED: Final = CONTRACTS.parent / "keeper" / "contracts"
 ADMIN, LENDER, OWNER, KEEPER, STRANGER, TRADER, LIQUIDATOR = DEV_ACCOUNTS[:7]
 BASE: Final = 10**8
 WAD: Final = 10**18
@@ -72,7 +74,11 @@ def compiled_source(source: str, path: Path | None = None) -> dict[str, Any]:
 
 
 def compiled_vyper(name: str) -> Compiled:
-    """A contract of this project, ready to be deployed."""
+    """A contract of this project, ready to be deployed: as it ships, if it does, which spares compiling it again."""
+    if (SHIPPED / f"{name}.json").is_file():
+        shipped = load(name)
+        output = {"abi": shipped.abi, "bytecode": shipped.bytecode.hex(), "linkReferences": {}}
+        return compiled(name, output)
     return compiled(name, {**vyper_output(name), "linkReferences": {}})
 
 

@@ -492,7 +492,7 @@ def test_check__step_cannot_bring_health_back_to_one__says_so_and_aave_refuses(a
     found = any_stage.check()
     assert (found.verdict, found.why) == (BARRED, "rule: max_step is too small to bring health back to 1")
     # HealthFactorLowerThanLiquidationThreshold, as each version says it.
-    assert any_stage.refusal(found.repay) == ("0x6679996d" if any_stage.version == "3.6" else "35")
+    assert any_stage.refusal(found.repay) == ("error 0x6679996d" if any_stage.version == "3.6" else "35")
 
 
 def test_check__no_pool_of_the_pair__says_so(any_stage: Stage) -> None:
