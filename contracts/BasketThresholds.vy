@@ -1,5 +1,5 @@
 # pragma version ==0.4.3
-# pragma optimize codesize
+# pragma optimize gas
 # pragma evm-version cancun
 # pragma nonreentrancy on
 """
@@ -133,13 +133,15 @@ def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[96]):
     @notice Called by the pool in the middle of `rebalance`, after it has sent the owner what was bought.
     @dev Uniswap calls back whoever called it, so the pool in flight can only be handing us our own `data`.
     """
-    assert msg.sender == self._pool_in_flight and msg.sender != empty(
-        address
-    ), "pool: this caller is not the pool in flight"
-    self._pool_in_flight = empty(address)
     order: Order = abi_decode(data, Order)
     owed: uint256 = convert(max(delta_0, delta_1), uint256)
-    assert owed <= order.amount, "pool: it asks for more than the trade sells"
+    why: String[64] = ""
+    if msg.sender != self._pool_in_flight or msg.sender == empty(address):
+        why = "pool: this caller is not the pool in flight"
+    elif owed > order.amount:
+        why = "pool: it asks for more than the trade sells"
+    assert why == "", why
+    self._pool_in_flight = empty(address)
     self._move(order.token, order.owner, msg.sender, owed)
 
 

@@ -181,9 +181,10 @@ def _stranger(limits: ILimits.Limits, who: address, urgency: uint256) -> bool:
 @internal
 @view
 def _may_act(limits: ILimits.Limits, state: ILimits.State, who: address, urgency: uint256):
-    assert not self._stranger(limits, who, urgency), "rule: another keeper is named"
-    obstacle: String[64] = self._obstacle(limits, state, urgency)
-    assert obstacle == "", obstacle
+    why: String[64] = self._obstacle(limits, state, urgency)
+    if self._stranger(limits, who, urgency):
+        why = "rule: another keeper is named"
+    assert why == "", why
 
 
 @internal

@@ -30,6 +30,7 @@ from keeper.domain.errors import (
 from keeper.domain.units import Address
 from keeper.journal.journal import Journal, Latch, Page, Reader, reset
 from keeper.latches import Latches
+from keeper.positions.baskets import BasketPositions
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts, Look, Positions
 from keeper.positions.ranges import RangePositions
@@ -50,6 +51,7 @@ _CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
 """Arbitrum's chains count what a transaction costs on Ethereum into its gas."""
 _STANDBY_SECONDS = 0.5
 _KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positions]] = {
+    "baskets": BasketPositions,
     "loans": LoanPositions,
     "ranges": RangePositions,
 }

@@ -24,7 +24,7 @@ from keeper.devnet.transactions import Queue, call_many, in_one_block
 from keeper.devnet.uniswap_v3 import Uniswap
 from keeper.devnet.world import MAX_UINT, POOL_FEE, ROLES, Amount, Reserve, World, units
 from keeper.domain.errors import Misconfigured
-from keeper.domain.units import Address
+from keeper.domain.units import NOBODY, Address
 from keeper.protocols.multicall3 import MULTICALL3
 
 AaveVersion = Literal["3.0.2", "3.6"]
@@ -37,6 +37,8 @@ _NARROW_WETH: Final = 60_000
 _NARROW_TICKS: Final = 8_000
 _OBSERVATIONS: Final = 100
 _VARIABLE_RATE: Final = 2
+_VOLATILITY: Final = (7 * 86_400, 3_600)
+"""Half-life and least interval between two counted rounds, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +123,13 @@ def deploy_world(
 
 
 def deploy_thresholds(world: World) -> World:
-    """The same world with the owners'-rules contracts standing in it, at `thresholds` and `range_thresholds`."""
+    """The same world with the owners'-rules contracts standing in it, one for each kind of position."""
     aave, uniswap, deployer = world.aave.addresses_provider, world.uniswap, world.roles.deployer
     return replace(
         world,
         thresholds=place_thresholds(world.node, deployer, aave, uniswap.factory),
         range_thresholds=place_range_thresholds(world.node, deployer, uniswap.position_manager),
+        basket_thresholds=place_basket_thresholds(world.node, deployer, uniswap.factory),
     )
 
 
@@ -146,6 +149,14 @@ def place_range_thresholds(node: Node, deployer: Address, position_manager: Addr
     with in_one_block(node, deployer) as queue:
         check = queue.create(_own("RangeCheck"), position_manager)
         return queue.create(_own("RangeThresholds"), position_manager, check)
+
+
+def place_basket_thresholds(node: Node, deployer: Address, uniswap_factory: Address) -> Address:
+    """Where the contract for baskets stands after being deployed on a chain that needs no sequencer."""
+    with in_one_block(node, deployer) as queue:
+        volatility = queue.create(_own("Volatility"), *_VOLATILITY)
+        check = queue.create(_own("BasketCheck"), uniswap_factory, NOBODY, volatility)
+        return queue.create(_own("BasketThresholds"), check)
 
 
 def _own(name: str) -> Compiled:

@@ -21,6 +21,7 @@ from keeper.devnet.founding import (
     AaveVersion,
     deploy_thresholds,
     deploy_world,
+    place_basket_thresholds,
     place_range_thresholds,
     place_thresholds,
 )
@@ -146,11 +147,13 @@ def build_on_fork(anvil: Anvil, folder: Path) -> dict[str, Any]:
     provider, factory, manager = (Address(known) for known in _KNOWN[chain_id])
     thresholds = place_thresholds(anvil.node, ROLES.deployer, provider, factory)
     range_thresholds = place_range_thresholds(anvil.node, ROLES.deployer, manager)
+    basket_thresholds = place_basket_thresholds(anvil.node, ROLES.deployer, factory)
     return {
         "url": anvil.url,
         "chain_id": chain_id,
         "thresholds": thresholds,
         "range_thresholds": range_thresholds,
+        "basket_thresholds": basket_thresholds,
         "aave": {"addresses_provider": provider},
         "uniswap": {"factory": factory, "position_manager": manager},
         "roles": asdict(ROLES),
@@ -175,6 +178,11 @@ owners = [{watched}]
 [[watch]]
 kind = "ranges"
 thresholds = "{manifest["range_thresholds"]}"
+owners = [{watched}]
+
+[[watch]]
+kind = "baskets"
+thresholds = "{manifest["basket_thresholds"]}"
 owners = [{watched}]
 
 [journal]

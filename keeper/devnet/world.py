@@ -69,9 +69,9 @@ ROLES: Final = Roles(*DEV_ACCOUNTS[:7])
 class World:
     """The devnet's contracts and accounts, and the node they are reached through.
 
-    `pool` is the WETH/USDC pool of the 0.05 % tier; `block` is the last block of the founding; `thresholds` and
-    `range_thresholds`, for loans and for ranges, are `NOBODY` until they are deployed. Its acts send from unlocked
-    accounts and return once their transaction is mined.
+    `pool` is the WETH/USDC pool of the 0.05 % tier; `block` is the last block of the founding; `thresholds`,
+    `range_thresholds` and `basket_thresholds`, for loans, ranges and baskets, are `NOBODY` until they are deployed. Its
+    acts send from unlocked accounts and return once their transaction is mined.
     """
 
     url: str
@@ -86,6 +86,7 @@ class World:
     multicall: Address
     thresholds: Address = NOBODY
     range_thresholds: Address = NOBODY
+    basket_thresholds: Address = NOBODY
     node: Node = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from itertools import combinations
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from keeper.devnet.uniswap_v3 import Uniswap
 from keeper.domain.errors import NodeRefused
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols.methods import address
+from keeper.protocols.multicall3 import MULTICALL3
 from tests.contracts.loan_stage import (
     BASE,
     DECIMALS,
@@ -357,6 +359,9 @@ def raised(symbols: Sequence[str], odd: Sequence[str] = ()) -> Iterator[Stage]:
             volatility = queue.create(compiled_vyper("Volatility"), 7 * DAY, 3_600)
             basket_check = queue.create(compiled_vyper("BasketCheck"), uniswap.factory, NOBODY, volatility)
             thresholds = queue.create(compiled_vyper("BasketThresholds"), basket_check)
+        # What a keeper asks its questions through.
+        multicall = files("keeper").joinpath("data", "multicall3.hex").read_text(encoding="ascii").strip()
+        node.ask("anvil_setCode", MULTICALL3, multicall)
         stage = Stage(node, uniswap, tokens, feeds, volatility, thresholds)
         for symbol in tokens:
             for who, share in ((TRADER, 1_000), (ADMIN, 10)):

@@ -24,7 +24,15 @@ def addresses(world: World) -> list[Address]:
         for address in (reserve.token, reserve.feed, reserve.a_token, reserve.debt_token)
     ]
     parts = [getattr(part, name) for part in (world.aave, world.uniswap) for name in part.__slots__]
-    return [*of_reserves, *parts, world.pool, world.multicall, world.thresholds, world.range_thresholds]
+    return [
+        *of_reserves,
+        *parts,
+        world.pool,
+        world.multicall,
+        world.thresholds,
+        world.range_thresholds,
+        world.basket_thresholds,
+    ]
 
 
 def test_every_address_of_the_world__asked_for_its_code__has_some(founded: World) -> None:
@@ -116,6 +124,11 @@ def test_weths_risk_parameters__read_back__are_mainnets(founded: World) -> None:
 def test_the_thresholds_contract__once_deployed__knows_its_market(founded: World) -> None:
     assert founded.call(founded.thresholds, "AAVE()", "(address)") == (founded.aave.pool,)
     assert founded.call(founded.thresholds, "FACTORY()", "(address)") == (founded.uniswap.factory,)
+
+
+def test_the_basket_thresholds_contract__once_deployed__knows_its_factory(founded: World) -> None:
+    found = founded.call(founded.basket_thresholds, "FACTORY()", "(address)")
+    assert found == (founded.uniswap.factory,)
 
 
 def test_the_range_thresholds_contract__once_deployed__knows_its_manager(founded: World) -> None:
