@@ -26,7 +26,7 @@ from keeper.domain.verdicts import Kind, Verdict
 from keeper.guard import why_not
 from keeper.journal.journal import Journal
 from keeper.latches import Latches
-from keeper.positions.port import Breach, Draft, Positions
+from keeper.positions.port import UNHURRIED, Breach, Draft, Positions
 from keeper.send.sender import Sender
 
 _BLOCKS_BETWEEN_PRUNINGS = 1_000
@@ -179,9 +179,12 @@ class Keeper:
 def _fairly(breaches: Sequence[Breach], recent: Mapping[Address, tuple[int, int]]) -> list[Breach]:
     """Nearest to harm first, but an owner acted for lately after those who were not.
 
-    Else one owner whose rule stays breached, by a tiny step or on purpose, would hold the only nonce for ever.
+    Else one owner whose rule stays breached, by a tiny step or on purpose, would hold the only nonce for ever. What
+    can be liquidated goes before all that cannot.
     """
-    return sorted(
-        breaches,
-        key=lambda breach: (recent.get(breach.verdict.key.owner, (0, 0))[1], breach.nearness),
-    )
+
+    def place(breach: Breach) -> tuple[bool, int, int]:
+        acted_last = recent.get(breach.verdict.key.owner, (0, 0))[1]
+        return breach.nearness >= UNHURRIED, acted_last, breach.nearness
+
+    return sorted(breaches, key=place)

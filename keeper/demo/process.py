@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
 from keeper.devnet.world import BLOCK_SECONDS, World
 from keeper.domain.errors import Blind
+from keeper.domain.units import Address
 
+Watch = tuple[str, Address, tuple[Address, ...]]
+"""A kind of position, its contract, and whose rules are watched there."""
 CONFIG: Final = "keeper.toml"
 JOURNAL: Final = "keeper.db"
 # Account 3 of the public mnemonic that every Anvil starts with.
@@ -26,9 +30,9 @@ _WATCH: Final = 'read -r _; kill "$1" 2>/dev/null'
 class KeeperProcess:
     """`keeper run` as an operator would start it, and what it says of each turn; use it as a context manager."""
 
-    def __init__(self, folder: Path, world: World, heads: str) -> None:
+    def __init__(self, folder: Path, world: World, heads: str, watched: Sequence[Watch]) -> None:
         config = folder / CONFIG
-        config.write_text(_config_text(world, heads), encoding="utf-8")
+        config.write_text(_config_text(world, heads, watched), encoding="utf-8")
         self._log = folder / "keeper.log"
         self.turns = 0
         self.quiet = 0
@@ -127,24 +131,25 @@ def _environment() -> dict[str, str]:
     return {**kept, "KEEPER_KEY": _KEEPER_KEY, "PYTHONPATH": path}
 
 
-def _config_text(world: World, heads: str) -> str:
-    # Both are watched: the twin goes unguarded because it has no rule, not because nobody looks.
-    owners = f'["{world.roles.owner}", "{world.roles.twin}"]'
-    return f"""[chain]
+def _config_text(world: World, heads: str, watched: Sequence[Watch]) -> str:
+    said = f"""[chain]
 id = {world.chain_id}
 url = "{world.url}"
 heads = "{heads}"
 turn_seconds = {BLOCK_SECONDS}
-
+"""
+    for kind, thresholds, owners in watched:
+        listed = ", ".join(f'"{owner}"' for owner in owners)
+        said += f"""
 [[watch]]
-thresholds = "{world.thresholds}"
-owners = {owners}
-
-[[watch]]
-kind = "ranges"
-thresholds = "{world.range_thresholds}"
-owners = {owners}
-
+kind = "{kind}"
+thresholds = "{thresholds}"
+owners = [{listed}]
+"""
+    return (
+        said
+        + f"""
 [journal]
 path = "{JOURNAL}"
 """
+    )

@@ -7,7 +7,7 @@ gave back to the owner.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from eth_abi.abi import decode
@@ -134,7 +134,7 @@ class RangePair:
     guarded: _Held
     twin: _Held
     hours: list[RangeHour] = field(default_factory=list)
-    _acts: list[tuple[RangeAct, str]] = field(default_factory=list)
+    _acts: list[RangeAct] = field(default_factory=list)
     _blocks: int = 0
 
     def questions(self) -> list[Question]:
@@ -176,7 +176,7 @@ class RangePair:
                 why="",
                 tx=each.tx,
             )
-            self._acts.append((act, each.tx))
+            self._acts.append(act)
 
     def close(self, span: Bar) -> None:
         """Keep the hour."""
@@ -199,10 +199,7 @@ class RangePair:
             RangeSide(held.in_range / max(self._blocks, 1), held.first or 0.0, held.value)
             for held in (self.guarded, self.twin)
         )
-        acts = tuple(
-            RangeAct(a.block, a.time, a.price, a.before, a.after, a.lost, a.gas, why[tx], a.tx)
-            for a, tx in self._acts
-        )
+        acts = tuple(replace(act, why=why[act.tx]) for act in self._acts)
         return RangeStory(tuple(self.hours), acts, self._span(self.twin.edges), guarded, twin)
 
     def _questions_of(self, held: _Held) -> list[Question]:

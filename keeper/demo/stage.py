@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from keeper.demo.baskets import GUARDED, TWIN, BasketPair, open_baskets
 from keeper.demo.loans import LoanPair, open_loans
 from keeper.demo.play import Play
 from keeper.demo.process import CONFIG, JOURNAL, KeeperProcess
@@ -141,15 +142,24 @@ def _played(bars: tuple[Bar, ...], folder: Path, tell: Callable[[int, str], None
         expiry = world.node.head().timestamp + len(bars) * HOUR + _YEAR
         terms = open_loans(world, expiry)
         ranges = RangePair(world, *open_ranges(world, expiry))
+        open_baskets(world, expiry)
+        baskets = BasketPair(world)
         tell(0, "starting the keeper")
-        with KeeperProcess(folder, world, anvil.url.replace("http", "ws", 1)) as keeper:
+        # All are watched: the twins go unguarded because they have no rules, not because nobody looks.
+        both = (world.roles.owner, world.roles.twin)
+        watched = (
+            ("loans", world.thresholds, both),
+            ("ranges", world.range_thresholds, both),
+            ("baskets", world.basket_thresholds, (GUARDED, TWIN)),
+        )
+        with KeeperProcess(folder, world, anvil.url.replace("http", "ws", 1), watched) as keeper:
             liquidator = Liquidator(world)
             loans = LoanPair(world, liquidator)
-            play = Play(world, keeper, liquidator, (loans, ranges))
+            play = Play(world, keeper, liquidator, (loans, ranges, baskets))
             play.begin()
             for step in Scenario(bars, max_move_bps=MAX_MOVE_BPS).play(world):
                 play.take(step)
                 tell(step.point.bar, play.line(step))
         play.end()
         with Reader(folder / JOURNAL) as journal:
-            return record_of(play, loans, ranges, terms, MAX_MOVE_BPS, journal)
+            return record_of(play, loans, ranges, baskets, terms, MAX_MOVE_BPS, journal)

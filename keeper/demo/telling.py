@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+from keeper.demo.baskets import GUARDED, BasketPair
 from keeper.demo.loans import LoanPair
 from keeper.demo.play import Play
 from keeper.demo.ranges import RangePair
@@ -13,7 +16,13 @@ from keeper.report.record import Reason, Record, Terms
 
 
 def record_of(
-    play: Play, loans: LoanPair, ranges: RangePair, terms: Terms, max_move_bps: int, journal: Reader
+    play: Play,
+    loans: LoanPair,
+    ranges: RangePair,
+    baskets: BasketPair,
+    terms: Terms,
+    max_move_bps: int,
+    journal: Reader,
 ) -> Record:
     """The play's figures, and the journal's reasons for them."""
     guarded, twin = loans.sides()
@@ -37,14 +46,16 @@ def record_of(
         blocks=play.blocks,
         wall_s=0.0,
         ranges=ranges.story(journal),
+        baskets=baskets.story(journal),
     )
 
 
 def _reasons(play: Play, journal: Reader) -> tuple[Reason, ...]:
     """What the journal says of every turn that was not quiet."""
     found: list[Reason] = []
-    for block in play.keeper.noted:
-        told = journal.verdicts(play.world.roles.owner, block)
+    owners = (play.world.roles.owner, GUARDED)
+    for block, owner in product(play.keeper.noted, owners):
+        told = journal.verdicts(owner, block)
         if told is None or told.block.number != block:
             continue
         for verdict in told.verdicts:

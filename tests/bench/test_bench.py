@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(600)
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = {
     "devnet_ready_ms": 1000,
@@ -33,7 +34,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict[str, 
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=110,
+        timeout=550,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -72,7 +72,7 @@ def test_the_page__of_a_play__has_headings_in_order_and_every_plot_described(pla
     assert headings[0] == "h1"
     assert headings.count("h1") == 1
     plots = [a for tag, a in outline.tags if tag == "div" and a.get("class") == "plot"]
-    assert [plot["id"] for plot in plots] == ["price", "health", "cost", "equity"]
+    assert [plot["id"] for plot in plots] == ["price", "health", "cost", "equity", "range", "basket"]
     assert all(plot["role"] == "img" and len(plot["aria-label"] or "") > 40 for plot in plots)
     assert outline.tags[0] == ("html", {"lang": "en"})
 
@@ -80,7 +80,7 @@ def test_the_page__of_a_play__has_headings_in_order_and_every_plot_described(pla
 def test_the_plots__in_the_page__show_both_loans_and_every_act(played: Played) -> None:
     outline = Outline((played.out / "demo.html").read_text(encoding="utf-8"))
     figures = [json.loads(text) for text in outline.texts["script"] if text.startswith("{")]
-    price, health, cost, equity = figures
+    price, health, cost, equity, _, _ = figures
     by_name = {trace.get("name"): trace for trace in price["data"]}
     assert by_name["keeper acts"]["y"] == [act.price for act in played.record.acts]
     assert by_name["liquidation"]["y"] == [seized.price for seized in played.record.seizures]
