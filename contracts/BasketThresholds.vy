@@ -1,5 +1,5 @@
 # pragma version ==0.4.3
-# pragma optimize gas
+# pragma optimize codesize
 # pragma evm-version cancun
 # pragma nonreentrancy on
 """
