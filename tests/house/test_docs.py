@@ -21,7 +21,10 @@ DOCUMENTS = [
     "docs/planner.md",
     "docs/runbook.md",
     "docs/operating.md",
+    "docs/threat-model.md",
 ]
+# Those that show no command are read for their links.
+READ = sorted({*DOCUMENTS, *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))})
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What a reader has, and this project does not answer for.
 SYSTEM = {"cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "pip", "pipx", "python", "sqlite3"}
@@ -112,7 +115,7 @@ def test_the_two_first_commands__in_the_readme__are_those_of_a_fresh_clone() -> 
     assert ["make", "test"] in shown
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", READ)
 def test_a_path__linked_from_a_document__leads_somewhere(document: str) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / document).read_text(encoding="utf-8"))
     local = [link for link in links if "://" not in link]
@@ -134,3 +137,15 @@ def test_a_path__linked_from_a_document__leads_somewhere(document: str) -> None:
 )
 def test_a_command__that_does_not_exist__is_found_out(line: str) -> None:
     assert why_wrong(line.split()) is not None
+
+
+def test_a_room__on_disk__is_in_the_table_and_in_the_drawing_of_the_rooms() -> None:
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## Rooms\n")[1]
+    drawing = contributing.split("```")[1]
+    table = "".join(re.findall(r"^\| (`.+?) \|", contributing.split("\n## ")[0], re.MULTILINE))
+    rooms = {path.stem for path in (ROOT / "keeper").glob("*.py")} | {
+        path.parent.name for path in (ROOT / "keeper").glob("*/__init__.py")
+    }
+    rooms -= {"__init__"}
+    assert set(re.findall(r"`(\w+)`", table)) == rooms
+    assert set(re.findall(r"[a-z]\w+", drawing.removeprefix("text"))) == rooms
