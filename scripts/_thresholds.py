@@ -1,7 +1,4 @@
-"""What the ape scripts share: which chain, which contract stands there, and which rules it would refuse.
-
-Source: the reasons are those of contracts/loan_rules.vy, in its order; tests/ape holds the two together.
-"""
+"""What the ape scripts share: which chain, which contract stands there, and what it would refuse."""
 
 from __future__ import annotations
 
@@ -15,12 +12,11 @@ from urllib.parse import urlsplit
 import click
 from eth_utils.address import is_address, to_checksum_address
 
+from keeper.chain.node import Node
 from keeper.devnet.world import World
-from keeper.domain.errors import Misconfigured
-from keeper.domain.loan_band import TOLERANCE_BPS
-from keeper.domain.loans import LoanRule
-from keeper.domain.units import BPS, NOBODY, Address
-from keeper.protocols.loan_thresholds import MAX_SLIPPAGE_BPS
+from keeper.domain.errors import KeeperError, Misconfigured
+from keeper.domain.plans import Call
+from keeper.domain.units import NOBODY, Address
 from keeper.protocols.methods import Method
 
 DEVNET = Path(".keeper") / "devnet.json"
@@ -28,20 +24,30 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class AddressType(click.ParamType):
-    """An address with a valid checksum, or all in one case; or, of an asset, its symbol on the devnet here."""
+    """An address with a valid checksum, or all in one case; where it may be, a devnet's symbol or `none`."""
 
     name = "address"
 
-    def __init__(self, or_symbol: bool = False) -> None:
+    def __init__(self, or_symbol: bool = False, or_none: bool = False) -> None:
         self.or_symbol = or_symbol
+        self.or_none = or_none
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        """The address, checksummed."""
+        """The address, checksummed; `NOBODY` for none."""
         if is_address(value):
             return Address(to_checksum_address(value))
-        world = devnet() if self.or_symbol else None
-        if world is None:
+        if self.or_none and value == "none":
+            return NOBODY
+        if not self.or_symbol or value.startswith("0x"):
             self.fail(f"{value} is not a 20-byte address with a valid checksum", param, ctx)
+        world = devnet()
+        if world is None:
+            self.fail(
+                f"{value} is a symbol, and only a devnet's are known: there is no {DEVNET} here, "
+                "so give the asset's address",
+                param,
+                ctx,
+            )
         try:
             return world.reserve(value).token
         except Misconfigured as error:
@@ -50,6 +56,7 @@ class AddressType(click.ParamType):
 
 ADDRESS = AddressType()
 ASSET = AddressType(or_symbol=True)
+ADDRESS_OR_NONE = AddressType(or_none=True)
 
 
 @cache
@@ -143,29 +150,13 @@ def _shown(type_: str, word: bytes) -> str:
     return to_checksum_address(word[-20:]) if is_address else str(int.from_bytes(word))
 
 
-def refusal(rule: LoanRule, now: int) -> str | None:
-    """Why the contract would refuse a rule at unix second `now`, in its own words; None when it would not."""
-    band, limits = rule.band, rule.limits
-    reasons = {
-        "collateral is the zero address": rule.collateral == NOBODY,
-        "debt is the zero address": rule.debt == NOBODY,
-        "collateral and debt are the same asset": rule.collateral == rule.debt,
-        "ceiling does not fit 24 bits": band.ceiling_bps >= 2**24,
-        "target is not below the ceiling": 0 < band.ceiling_bps <= band.target_bps,
-        "target does not fit 24 bits": band.target_bps >= 2**24,
-        "floor is not below the target": band.floor_bps >= band.target_bps,
-        "floor is not above a health of 1": band.floor_bps <= BPS,
-        "ceiling is within the tolerance of the target": 0
-        < band.ceiling_bps * BPS
-        <= band.target_bps * (BPS + TOLERANCE_BPS),
-        "floor is within the tolerance of the target": band.floor_bps * BPS
-        >= band.target_bps * (BPS - TOLERANCE_BPS),
-        "slippage is zero": limits.slippage_bps <= 0,
-        f"slippage is above {MAX_SLIPPAGE_BPS} bps": limits.slippage_bps > MAX_SLIPPAGE_BPS,
-        "cooldown does not fit 24 bits": limits.cooldown >= 2**24,
-        "max_step is zero": limits.max_step <= 0,
-        "max_step does not fit 96 bits": limits.max_step >= 2**96,
-        "expiry is not in the future": limits.expiry <= now,
-        "expiry does not fit 40 bits": limits.expiry >= 2**40,
-    }
-    return next((f"rule: {reason}" for reason, holds in reasons.items() if holds), None)
+def require_accepted(provider: Any, owner: Address, call: Call) -> None:
+    """Try the owner's call without signing it; ClickException with the contract's own reason when it reverts."""
+    # It brings in half the keeper, and `ape run` imports every script to list it.
+    from keeper.rules.writing import try_as_owner  # noqa: PLC0415
+
+    try:
+        node = Node(str(provider.uri))
+        try_as_owner(node, owner, call, node.head())
+    except KeeperError as error:
+        raise click.ClickException(str(error)) from error

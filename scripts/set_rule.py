@@ -5,8 +5,8 @@
 
 Health factors are in basis points: 12000 is a health of 1.2. `--max-step` is in the debt asset's smallest
 unit. Without `--id` the rule is appended; with it, it replaces. Symbols, the contract and the chain are known
-beside a devnet; elsewhere they are given by `--thresholds`, `--chain-id` and addresses. What the contract
-would refuse is refused here first, in the same words.
+beside a devnet; elsewhere they are given by `--thresholds`, `--chain-id` and addresses. The call is tried before
+it is signed, and what the contract would refuse is shown in its own words.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import click
 from ape.cli import ConnectedProviderCommand, account_option
 
 from keeper.domain.loans import Band, Limits, LoanRule
+from keeper.domain.plans import Call
 from keeper.domain.units import BPS, NOBODY, Address, health_text
 from keeper.domain.verdicts import Kind
 from keeper.protocols.aave_v3 import GET_RESERVE_DATA, Reserve, read_reserve
 from keeper.protocols.erc20 import SYMBOL
-from keeper.protocols.loan_thresholds import rule_fields
+from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
 from scripts._thresholds import (
     ADDRESS,
     ASSET,
@@ -30,12 +31,13 @@ from scripts._thresholds import (
     container,
     devnet,
     immutables,
-    refusal,
+    require_accepted,
     require_chain,
     unlock,
 )
 
 _DAY = 86_400
+_UINT = click.IntRange(0, 2**256 - 1)
 _APPROVE = {
     "type": "function",
     "name": "approve",
@@ -49,19 +51,17 @@ _APPROVE = {
 @account_option()
 @click.option("--chain-id", type=int, help="The chain that is meant; any other is refused.")
 @click.option("--thresholds", type=ADDRESS, help="The LoanThresholds contract.")
-@click.option(
-    "--id", "rule_id", type=click.IntRange(min=0), help="The rule to replace; without it, a new one."
-)
+@click.option("--id", "rule_id", type=_UINT, help="The rule to replace; without it, a new one.")
 @click.option("--collateral", type=ASSET, required=True, help="The asset to sell.")
 @click.option("--debt", type=ASSET, required=True, help="The asset to repay.")
-@click.option("--floor-bps", type=int, required=True, help="Act below this health.")
-@click.option("--target-bps", type=int, required=True, help="Land on this health.")
-@click.option("--ceiling-bps", type=int, required=True, help="Above this health there is room; stored.")
-@click.option("--slippage-bps", type=int, default=100, show_default=True, help="Of the value sold.")
-@click.option("--cooldown", type=click.IntRange(min=0), default=0, show_default=True, help="Seconds.")
-@click.option("--max-step", type=int, required=True, help="Most repaid at once, in the debt asset's units.")
+@click.option("--floor-bps", type=_UINT, required=True, help="Act below this health.")
+@click.option("--target-bps", type=_UINT, required=True, help="Land on this health.")
+@click.option("--ceiling-bps", type=_UINT, required=True, help="Above this health there is room; stored.")
+@click.option("--slippage-bps", type=_UINT, default=100, show_default=True, help="Of the value sold.")
+@click.option("--cooldown", type=_UINT, default=0, show_default=True, help="Seconds.")
+@click.option("--max-step", type=_UINT, required=True, help="Most repaid at once, in the debt asset's units.")
 @click.option("--days", type=float, default=365.0, show_default=True, help="How long the rule holds.")
-@click.option("--expiry", type=int, help="The same as a unix time.")
+@click.option("--expiry", type=_UINT, help="The same as a unix time.")
 @click.option("--keeper", type=ADDRESS, default=NOBODY, help="Who may act; without it, anyone.")
 @click.option(
     "--approve", is_flag=True, help="Also let the contract take the collateral's aToken, unlimited."
@@ -103,15 +103,13 @@ def cli(
         band=Band(floor_bps, target_bps, ceiling_bps),
         limits=Limits(slippage_bps, cooldown, max_step, expiry, keeper),
     )
-    if reason := refusal(rule, now):
-        raise click.ClickException(reason)
-    sold, repaid = reserve_of(provider, aave, collateral), reserve_of(provider, aave, debt)
-
     contract = container().at(at)
     count = int(contract.rule_count(account.address))
     number = count if rule_id is None else rule_id
-    if number > count:
-        raise click.ClickException(f"rule: id {number} is past the end of the owner's {count} rules")
+    call = Call(at, SET_RULE.call(number, rule_fields(rule)))
+    require_accepted(provider, Address(str(account.address)), call)
+    sold, repaid = reserve_of(provider, aave, collateral), reserve_of(provider, aave, debt)
+
     click.echo(f"rule {number} of {account.address}")
     show(provider, rule, repaid.unit)
     unlock(account, yes)

@@ -151,7 +151,7 @@ def write_rule(
     said = [
         f"{'sets' if number == count else 'replaces'} rule {number}: below {text.floor} back to {text.target}"
     ]
-    _try(node, who, calls[0], head)
+    try_as_owner(node, who, calls[0], head)
     if approve:
         (told,) = ask_together(node, [Call(held.aave, GET_RESERVE_DATA.call(rule.collateral))], head.hash)
         token = read_reserve(told or b"").a_token
@@ -159,7 +159,7 @@ def write_rule(
             raise Misconfigured(f"rule: Aave at {held.aave} does not list {rule.collateral}")
         calls.insert(0, Call(token, _APPROVE.call(at, 2**256 - 1)))
         said.insert(0, f"lets {at} take the collateral's aToken {token}, without limit")
-        _try(node, who, calls[0], head)
+        try_as_owner(node, who, calls[0], head)
     return Written(settings.chain.id, who, tuple(calls), tuple(said))
 
 
@@ -167,7 +167,7 @@ def clear_rule(settings: Settings, owner: str, id_: int, thresholds: str | None)
     """The call that takes a rule back."""
     node, head, at, who = _meet(settings, owner, thresholds)
     call = Call(at, _CLEAR_RULE.call(id_))
-    _try(node, who, call, head)
+    try_as_owner(node, who, call, head)
     return Written(settings.chain.id, who, (call,), (f"clears rule {id_}",))
 
 
@@ -249,7 +249,8 @@ def _scaled(value: Decimal, places: int, what: str) -> int:
     return int(scaled)
 
 
-def _try(node: Node, owner: Address, call: Call, head: Block) -> None:
+def try_as_owner(node: Node, owner: Address, call: Call, head: Block) -> None:
+    """Make a call at a block without sending it; `Misconfigured` with the contract's own reason when it reverts."""
     message = {"from": owner, "to": call.to, "data": "0x" + call.data.hex()}
     try:
         node.ask("eth_call", message, {"blockHash": head.hash})

@@ -5,25 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from keeper.devnet.world import World
-from keeper.domain.errors import NodeRefused
-from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.units import NOBODY, WAD, Address
 from keeper.domain.verdicts import Kind
 from keeper.protocols.loan_thresholds import (
     CHECK,
     REBALANCE,
-    SET_RULE,
     Finding,
     read_finding,
-    rule_fields,
 )
-from keeper.protocols.methods import revert_reason
-from scripts._thresholds import refusal
 from tests.ape.conftest import ALIAS, OWNER, ROOT, Ape
 
 
@@ -131,6 +124,108 @@ def test_a_contract__that_is_not_the_shipped_one__is_not_taken_for_it(ape: Ape, 
     assert "is not the shipped LoanThresholds" in refused.stderr.splitlines()[-1]
 
 
+def deployed(ape: Ape, world: World, folder: Path, kind: str, *more: str | int) -> str:
+    """What `ape run deploy` printed beside the devnet's manifest."""
+    if not (folder / "scripts").exists():
+        shutil.copytree(ROOT / "scripts", folder / "scripts")
+        world.write(folder / ".keeper" / "devnet.json")
+    arguments = ("run", "deploy", "--network", world.url, "--account", ALIAS, "--yes", "--kind", kind)
+    done = ape.run(*arguments, *more, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_ranges_and_baskets__beside_a_devnet__are_deployed_on_what_stands_there(
+    ape: Ape, devnet: World, tmp_path: Path
+) -> None:
+    ranges = deployed(ape, devnet, tmp_path, "ranges")
+    assert printed("MANAGER", ranges) == devnet.uniswap.position_manager
+    assert printed("FACTORY", ranges) == devnet.uniswap.factory
+
+    baskets = deployed(ape, devnet, tmp_path, "baskets")
+    assert (printed("SEQUENCER", baskets), printed("VOLATILITY", baskets)) == (NOBODY, NOBODY)
+    check = Address(printed("CHECK", baskets))
+    assert devnet.call(check, "FACTORY()", "(address)") == (devnet.uniswap.factory,)
+
+
+def test_baskets__deployed_on_a_volatility_that_was_deployed_before__read_it(
+    ape: Ape, devnet: World, tmp_path: Path
+) -> None:
+    measured = deployed(ape, devnet, tmp_path, "volatility", "--half-life", 604_800, "--min-interval", 3_600)
+    assert (printed("HALF_LIFE", measured), printed("MIN_INTERVAL", measured)) == ("604800", "3600")
+    volatility = printed("Volatility", measured)
+
+    baskets = deployed(ape, devnet, tmp_path, "baskets", "--volatility", volatility)
+    assert printed("VOLATILITY", baskets) == volatility
+    place = Address(printed("BasketThresholds", baskets))
+    assert devnet.call(place, "VOLATILITY()", "(address)")[0].lower() == volatility.lower()
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "reason"),
+    [
+        ("ranges", (), "--position-manager is not given, and there is no .keeper/devnet.json of this chain"),
+        ("baskets", ("--sequencer", "none", "--volatility", "none"), "--uniswap-factory is not given"),
+        ("baskets", ("--uniswap-factory", "FACTORY", "--sequencer", "none"), "--volatility is not given"),
+        ("volatility", ("--min-interval", 60), "--half-life is not given"),
+        ("ranges", ("--half-life", 60), "ranges do not take --half-life"),
+        ("ranges", ("--position-manager", NOBODY), f"there is no contract at --position-manager {NOBODY}"),
+        (
+            "baskets",
+            ("--uniswap-factory", "FACTORY", "--sequencer", "none", "--volatility", "FACTORY"),
+            "is not the shipped Volatility",
+        ),
+    ],
+)
+def test_an_argument__missing_or_of_another_kind_or_not_what_it_should_be__deploys_nothing(
+    ape: Ape, devnet: World, tmp_path: Path, kind: str, more: tuple[str | int, ...], reason: str
+) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    before = devnet.node.head().number
+    options = [devnet.uniswap.factory if part == "FACTORY" else part for part in more]
+    start = ("run", "deploy", "--network", devnet.url, "--account", ALIAS, "--yes")
+    done = ape.run(*start, "--chain-id", devnet.chain_id, "--kind", kind, *options, folder=tmp_path)
+    assert done.returncode == 1
+    assert reason in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert devnet.node.head().number == before
+
+
+def test_a_contract__whose_immutables_are_forged_or_whose_view_holds_others__is_not_proven(
+    ape: Ape, devnet: World
+) -> None:
+    arguments = ("run", "deploy", "--network", devnet.url, "--chain-id", devnet.chain_id, "--kind", "ranges")
+    place = devnet.range_thresholds
+    proven = ape.run(*arguments, "--at", place)
+    assert proven.returncode == 0, proven.stderr
+
+    other = ape.run(*arguments, "--at", place, "--position-manager", OWNER)
+    assert other.returncode == 1
+    assert f"MANAGER is {devnet.uniswap.position_manager}, and what was said is {OWNER}" in other.stderr
+
+    def with_forged_factory(code: str) -> str:
+        """The factory's word is the first after the code."""
+        words = 64 * (2 if code is view else 3)
+        return code[:-words] + "11".rjust(64, "0") + code[-words + 64 :]
+
+    check = Address(printed("CHECK", proven.stdout))
+    view: str = devnet.node.ask("eth_getCode", check, "latest")
+    whole: str = devnet.node.ask("eth_getCode", place, "latest")
+    forged = Address("0x" + "12" * 20)
+    devnet.node.ask("anvil_setCode", forged, with_forged_factory(whole))
+    refused = ape.run(*arguments, "--at", forged)
+    assert refused.returncode == 1
+    assert f"and MANAGER answers {devnet.uniswap.factory}" in refused.stderr.splitlines()[-1]
+
+    devnet.node.ask("anvil_setCode", check, with_forged_factory(view))
+    try:
+        misled = ape.run(*arguments, "--at", place)
+    finally:
+        devnet.node.ask("anvil_setCode", check, view)
+    assert misled.returncode == 1
+    assert "and its RangeCheck holds 0x" in misled.stderr.splitlines()[-1]
+
+
 def test_a_devnet__in_the_working_folder__says_the_chain_the_contract_and_the_assets(
     ape: Ape, devnet: World, tmp_path: Path
 ) -> None:
@@ -145,66 +240,34 @@ def test_a_devnet__in_the_working_folder__says_the_chain_the_contract_and_the_as
     assert "check: within, health ∞" in done.stdout
 
 
-def test_a_rule__that_the_contract_would_refuse__is_refused_before_it_is_signed(
-    ape: Ape, devnet: World
-) -> None:
-    done = ape.run(*rule_arguments(devnet, floor_bps=17_000))
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "Error: rule: floor is not below the target"
-
-
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "reason"),
     [
-        {"collateral": NOBODY},
-        {"debt": NOBODY},
-        {"debt": Address("0x" + "11" * 20)},
-        {"ceiling_bps": 2**24},
-        {"target_bps": 20_000},
-        {"target_bps": 19_950},
-        {"floor_bps": 17_000},
-        {"floor_bps": 16_950},
-        {"floor_bps": 10_000},
-        {"slippage_bps": 0},
-        {"slippage_bps": 501},
-        {"cooldown": 2**24},
-        {"max_step": 0},
-        {"max_step": 2**96},
-        {"expiry": 0},
-        {"expiry": 2**40},
-        {"floor_bps": 0, "slippage_bps": 0},
-        {},
+        ({"floor_bps": 17_000}, "rule: floor is not below the target"),
+        ({"expiry": 2**40}, "rule: expiry does not fit 40 bits"),
+        ({"id": 10**6}, "rule: id is past the end of the owner's rules"),
     ],
 )
-def test_the_scripts_own_check__on_a_malformed_rule__says_what_the_contract_says(
-    devnet: World, wrong: dict[str, Any]
+def test_a_rule__that_the_contract_would_refuse__is_refused_before_it_is_signed(
+    ape: Ape, devnet: World, wrong: dict[str, int], reason: str
 ) -> None:
-    now = devnet.node.head().timestamp
-    fields: dict[str, Any] = {
-        "collateral": Address("0x" + "11" * 20),
-        "debt": Address("0x" + "22" * 20),
-        "floor_bps": 16_000,
-        "target_bps": 17_000,
-        "ceiling_bps": 20_000,
-        "slippage_bps": 100,
-        "cooldown": 0,
-        "max_step": 1,
-        "expiry": now + 86_400,
-        **wrong,
-    }
-    rule = LoanRule(
-        fields["collateral"],
-        fields["debt"],
-        Band(fields["floor_bps"], fields["target_bps"], fields["ceiling_bps"]),
-        Limits(fields["slippage_bps"], fields["cooldown"], fields["max_step"], fields["expiry"], NOBODY),
-    )
-    said: str | None = None
-    try:
-        ask(devnet, devnet.thresholds, SET_RULE.call(0, rule_fields(rule)), OWNER)
-    except NodeRefused as error:
-        said = revert_reason(bytes.fromhex(error.data.removeprefix("0x")))
-    assert refusal(rule, now) == said
-    assert (said is None) == (wrong == {})
+    before = devnet.node.head().number
+    done = ape.run(*rule_arguments(devnet, **wrong))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"Error: rule: the contract would refuse it: {reason}"
+    assert "Traceback" not in done.stderr
+    assert devnet.node.head().number == before
+
+
+def test_an_asset__given_by_symbol_where_there_is_no_devnet__is_one_sentence(
+    ape: Ape, devnet: World, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    done = ape.run(*rule_arguments(devnet, debt="USDC"), folder=tmp_path)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "'--debt': USDC is a symbol, and only a devnet's are known" in said
+    assert "there is no .keeper/devnet.json here, so give the asset's address" in said
 
 
 @pytest.mark.nightly

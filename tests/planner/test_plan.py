@@ -13,6 +13,7 @@ from pathlib import Path as FilePath
 import numpy as np
 import pytest
 
+from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
 from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.units import NOBODY, Address
@@ -34,8 +35,8 @@ from keeper.planner.search import search
 from keeper.planner.sweep import grid, sweep
 from keeper.planner.theory.bands import best_band
 from keeper.planner.walk import walk_forward
+from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
 from keeper.rules.writing import read_rule
-from scripts._thresholds import refusal
 from tests.planner.histories import random_history
 
 COSTS = Costs(0.001, Impact(0.001, 0.7), 150_000, gas_gwei=30.0, failures=0.05, delay=1)
@@ -210,7 +211,7 @@ def test_a_plan__for_a_range__is_ranked_by_what_it_earns_beside_its_ideal() -> N
 
 @pytest.mark.parametrize("ceiling", [math.inf, 2.1])
 def test_a_rule_file__of_a_loan__is_read_by_the_keeper_and_refused_by_no_contract(
-    tmp_path: FilePath, ceiling: float
+    tmp_path: FilePath, world: World, ceiling: float
 ) -> None:
     case = loan_case(random_history(1, hourly=0.02), AAVE_WETH, COSTS)
     rule = {
@@ -233,7 +234,8 @@ def test_a_rule_file__of_a_loan__is_read_by_the_keeper_and_refused_by_no_contrac
     band = Band(*(int(options[f"{edge}-bps"]) for edge in ("floor", "target", "ceiling")))
     assert band.floor_bps == 13_457
     limits = Limits(100, int(options["cooldown"]), int(options["max-step"]), 2**39, NOBODY)
-    assert refusal(LoanRule(Address("0x" + "11" * 20), Address("0x" + "22" * 20), band, limits), 0) is None
+    found = LoanRule(Address("0x" + "11" * 20), Address("0x" + "22" * 20), band, limits)
+    world.send(world.roles.owner, world.thresholds, SET_RULE.signature, 0, rule_fields(found))
 
 
 def test_a_rule_file__without_addresses__asks_for_them_in_its_command() -> None:
