@@ -37,7 +37,6 @@ WITNESS: Final = Method("witness", ("address", "uint256"), ("uint256",))
 REBALANCE: Final = Method("rebalance", ("address", "uint256", _PLAN), ("uint256", "uint256"))
 
 RULE_SET_TOPIC: Final = "0x" + keccak(text=f"RuleSet(address,uint256,{_RULE})").hex()
-MAX_SLIPPAGE_BPS: Final = 500
 UNWITNESSED: Final = "hold: nobody has witnessed this breach of late"
 """What `check` says of a breach whose hold has not begun; contracts/loan_words.vy's own words."""
 _REMNANT: Final = 2_000
