@@ -119,7 +119,7 @@ def finding(thresholds: address, owner: address, id: uint256) -> ILoanThresholds
     case.bounds = loan_words._whole_limits(rule, case.terms)
     if flags & ~loan_words.IN_LEVERAGE != 0:
         case.urgency = loan_band._urgency(account, case.measure, case.band)
-        case.max_step = loan_band._max_step(rule, case.terms, case.urgency)
+        case.max_step = loan_band._sized_step(rule, case.terms, case.urgency)
         case.ledger = staticcall ILoanThresholds(thresholds).ledger_of(owner, id)
     case.collateral = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.collateral)
     case.debt = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.debt)

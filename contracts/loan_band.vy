@@ -31,6 +31,7 @@ TOLERANCE_BPS: constant(uint256) = 50
 _WAD: constant(uint256) = 10**18
 _BPS: constant(uint256) = 10**4
 _HEALTH_BPS: constant(uint256) = 10**14     # one basis point of health, in WAD
+_STEP_MARGIN: constant(uint256) = 16
 
 
 @internal
@@ -73,8 +74,8 @@ def _aim(measure: uint256, band: Band, in_leverage: bool, speed_bps: uint256) ->
         # Cover and leverage are each other's inverse function.
         aim = self._cover(self._between(self._cover(measure), self._cover(band.target), speed_bps))
     if measure < band.target:
-        return max(aim, band.floor * _BPS // (_BPS - TOLERANCE_BPS) + 1)
-    return min(aim, band.ceiling * _BPS // (_BPS + TOLERANCE_BPS) - 1)
+        return min(max(aim, band.floor * _BPS // (_BPS - 2 * TOLERANCE_BPS) + 1), band.target)
+    return max(min(aim, band.ceiling * _BPS // (_BPS + 2 * TOLERANCE_BPS) - 1), band.target)
 
 
 @internal
@@ -101,6 +102,17 @@ def _max_step(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms, urgency:
     if terms.urgent_step == 0:
         return rule.max_step
     return rule.max_step + (terms.urgent_step - rule.max_step) * urgency // _BPS
+
+
+@internal
+@pure
+def _sized_step(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms, urgency: uint256) -> uint256:
+    """
+    @dev What to size one deleverage by, so that it is still no more than it may be when urgency has fallen a little:
+         a stranger can make it fall by repaying a little of the debt.
+    """
+    step: uint256 = self._max_step(rule, terms, urgency)
+    return max(rule.max_step, step - step // _STEP_MARGIN)
 
 
 @internal

@@ -81,7 +81,7 @@ def _weighed(lines: DynArray[Line, _MOST], cap_bps: uint256, destination_bps: ui
         else:
             new.drift = target - new.value
         new.room = total * width // _WIDTH
-        new.aim = new.room * min(destination_bps, _BPS - TOLERANCE_BPS) // _BPS
+        new.aim = new.room * min(destination_bps, _BPS - 2 * TOLERANCE_BPS) // _BPS
         new.slack = new.room * TOLERANCE_BPS // _BPS
         weighed.append(new)
     return weighed

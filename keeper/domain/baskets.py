@@ -169,7 +169,7 @@ def _weighed(line: Line, total: int, cap_bps: int, destination_bps: int) -> Line
         over=over,
         drift=abs(value - target),
         room=room,
-        aim=mul_div_down(room, min(destination_bps, BPS - TOLERANCE_BPS), BPS),
+        aim=mul_div_down(room, min(destination_bps, BPS - 2 * TOLERANCE_BPS), BPS),
         slack=mul_div_down(room, TOLERANCE_BPS, BPS),
     )
 

@@ -15,6 +15,7 @@ from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, WAD
 
 TOLERANCE_BPS: Final = 50
 """How far from its aim, in basis points of it, the contract lets a step land."""
+_STEP_MARGIN: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def aim_down(measure: int, rule: LoanRule) -> int:
     elif measure > WAD:
         aim = cover_down(_between(cover_down(measure), cover_down(band.target), speed))
     if measure < band.target:
-        return max(aim, band.floor * BPS // (BPS - TOLERANCE_BPS) + 1)
-    return min(aim, band.ceiling * BPS // (BPS + TOLERANCE_BPS) - 1)
+        return min(max(aim, band.floor * BPS // (BPS - 2 * TOLERANCE_BPS) + 1), band.target)
+    return max(min(aim, band.ceiling * BPS // (BPS + 2 * TOLERANCE_BPS) - 1), band.target)
 
 
 def urgency_down(measure: int, rule: LoanRule, loan: Loan) -> int:
@@ -76,13 +77,17 @@ def urgency_down(measure: int, rule: LoanRule, loan: Loan) -> int:
     return (floor - measure) * BPS // (floor - line)
 
 
-def max_step_down(rule: LoanRule, loan: Loan) -> int:
-    """What one deleverage may repay now, in units of the debt asset."""
+def sized_step_down(rule: LoanRule, loan: Loan) -> int:
+    """What to size one deleverage by, in units of the debt asset: a little less than an urgent one may repay now.
+
+    Urgency follows every tick of the price, and a stranger can make it fall by repaying a little of the debt.
+    """
     most, urgent = rule.limits.max_step, rule.terms.urgent_step
     if urgent == 0:
         return most
     measure = measure_down(loan, rule.terms.in_leverage)
-    return most + (urgent - most) * urgency_down(measure, rule, loan) // BPS
+    step = most + (urgent - most) * urgency_down(measure, rule, loan) // BPS
+    return max(most, step - step // _STEP_MARGIN)
 
 
 def above_down(aim: int) -> int:

@@ -9,7 +9,7 @@ Source: contracts/deleverage.vy, mirrored rounding by rounding (`tests/size` hol
 
 from __future__ import annotations
 
-from keeper.domain.loan_band import aim_down, max_step_down, measure_down, weight_bps
+from keeper.domain.loan_band import aim_down, measure_down, sized_step_down, weight_bps
 from keeper.domain.loans import Loan, LoanMarket, LoanRule, PoolState
 from keeper.domain.units import BPS, NO_DEBT, WAD, mul_div_down, mul_div_up
 from keeper.protocols.uniswap_v3 import exact_output_cost_up
@@ -51,7 +51,7 @@ def repay_at_up(ratio: int, rule: LoanRule, loan: Loan, market: LoanMarket) -> i
     weight = weight_bps(rule, market) * ratio
     if weight >= aim * BPS:
         return None
-    cap = min(max_step_down(rule, loan), market.repayable)
+    cap = min(sized_step_down(rule, loan), market.repayable)
     return min(cap, mul_div_up(need, market.debt_unit, (aim * BPS - weight) * market.debt_price))
 
 
