@@ -39,7 +39,7 @@ def write_html(record: Record, path: Path) -> None:
     figures = [
         ("price", "Price of ETH, and when the keeper acted", plots.price(record), _price_caption(record)),
         ("health", "Health of both loans, hour by hour", plots.health(record), _health_caption(record)),
-        ("cost", "What each act cost", plots.cost(record), _cost_caption(record)),
+        ("cost", "What each act for the loan cost", plots.cost(record), _cost_caption(record)),
         ("equity", "Equity of both loans", plots.equity(record), _equity_caption(record)),
     ]
     if record.ranges:
@@ -160,8 +160,8 @@ def _cards(record: Record) -> str:
         for side in (record.guarded, record.twin)
     )
     guarded[2:2] = [
-        ("Acts of the keeper", f"{len(record.acts):,}"),
-        ("Fees, slippage and gas", usd_text(record.cost.total)),
+        ("Acts for the loan", f"{len(record.acts):,}"),
+        ("Their fees, slippage and gas", usd_text(record.cost.total)),
     ]
     return card_html("guarded", "Guarded by a rule", guarded) + card_html(
         "twin", "Twin, without a rule", twin

@@ -196,14 +196,32 @@ def summary(record: Record) -> str:
     """The whole play in a few sentences, true whichever way it went."""
     guarded, twin, acts = record.guarded, record.twin, len(record.acts)
     lost = f", which cost it {usd_text(twin.penalty)}" if twin.liquidations else ""
-    acted = (
-        f"The keeper acted {acts} time{'' if acts == 1 else 's'}, for {usd_text(record.cost.total)} in all."
-    )
+    acted = f"The keeper acted for it {acts} time{'' if acts == 1 else 's'}, for {usd_text(record.cost.total)} in all."
     ahead = guarded.equity_end - record.cost.gas - twin.equity_end
     return (
         f"The guarded loan saw {count_text(guarded.liquidations, 'liquidation')}, and its health was "
         f"{health_text(guarded.min_health)} at the lowest. Its twin saw {count_text(twin.liquidations, 'liquidation')}"
         f"{lost}, and was down to {health_text(twin.min_health)}. {acted if acts else 'The keeper had nothing to do.'} "
         f"After fees, slippage and gas the guarded loan ended with {usd_text(abs(ahead))} "
-        f"{'more' if ahead >= 0 else 'less'} equity than its twin."
+        f"{'more' if ahead >= 0 else 'less'} equity than its twin.{_others(record)}"
     )
+
+
+def _others(record: Record) -> str:
+    """A sentence each for the range and the basket, gas counted."""
+    told = ""
+    if story := record.ranges:
+        gas = sum(act.gas for act in story.acts)
+        ahead = story.guarded.value_end - gas - story.twin.value_end
+        told += (
+            f" The guarded range was moved {count_text(len(story.acts), 'time')} and ended {_beside(ahead)}."
+        )
+    if basket := record.baskets:
+        gas = sum(act.gas for act in basket.acts)
+        ahead = basket.guarded.value_end - gas - basket.twin.value_end
+        told += f" The guarded basket was reweighed {count_text(len(basket.acts), 'time')} and ended {_beside(ahead)}."
+    return told
+
+
+def _beside(ahead: float) -> str:
+    return f"{usd_text(abs(ahead))} {'ahead of' if ahead >= 0 else 'behind'} its twin, gas counted"

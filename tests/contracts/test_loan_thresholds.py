@@ -29,6 +29,7 @@ from tests.contracts.loan_stage import (
     Finding,
     Rule,
     Stage,
+    Terms,
 )
 
 ETH = WAD
@@ -649,3 +650,24 @@ def refused_deployment(stage: Stage, reason: str, name: str, *arguments: Any) ->
     with pytest.raises(Exception, match=reason):
         stage.create(name, *arguments)
     stage.node.ask("evm_setAutomine", True)
+
+
+def test_an_urgent_step__after_a_gift_or_a_tick_of_the_price__is_still_accepted(any_stage: Stage) -> None:
+    stage = any_stage
+    stage.open(100 * ETH, 150_000 * USD)
+    rule = replace(stage.rule, cooldown=0, max_step=10_000 * USD, slippage_bps=100)
+    stage.set_rule(rule, terms=Terms(urgent_step=60_000 * USD))
+    stage.set_health(1.05)
+    found, price = stage.check(), stage.price()
+    assert found.repay > rule.max_step, "urgency must have widened it"
+    stage.mint("USDC", STRANGER, 1_000 * USD)
+    stage.approve(STRANGER, stage.tokens["USDC"], stage.aave.pool)
+    repay = "repay(address,uint256,uint256,address)"
+    for gift in (1, USD, 30 * USD):
+        with stage.undone():
+            stage.send(STRANGER, stage.aave.pool, repay, stage.tokens["USDC"], gift, 2, OWNER)
+            stage.act(found)
+    for pips in (-10, 10):
+        with stage.undone():
+            stage.set_feed("WETH", price * (100_000 + pips) // 100_000)
+            stage.act(found)

@@ -151,8 +151,10 @@ def test_a_long_play__on_the_screen__is_drawn_in_few_columns(told: Record) -> No
 def test_the_summary__of_a_record__is_true_of_both_sides(told: Record) -> None:
     assert summary(told) == (
         "The guarded loan saw no liquidation, and its health was 1.389 at the lowest. Its twin saw 1 liquidation, "
-        "which cost it $200.00, and was down to 0.999. The keeper acted 1 time, for $10.75 in all. After fees, "
-        "slippage and gas the guarded loan ended with $990.00 more equity than its twin."
+        "which cost it $200.00, and was down to 0.999. The keeper acted for it 1 time, for $10.75 in all. After "
+        "fees, slippage and gas the guarded loan ended with $990.00 more equity than its twin. The guarded range was "
+        "moved 1 time and ended $96.75 ahead of its twin, gas counted. The guarded basket was reweighed 1 time and "
+        "ended $97.50 ahead of its twin, gas counted."
     )
     behind = replace(told, guarded=replace(told.guarded, equity_end=6_000.0))
     assert "ended with $1,010.00 less equity" in summary(behind)
