@@ -67,7 +67,7 @@ def test_the_liquidator__on_the_newer_market__takes_half_of_a_loan_below_one(new
 
 @needs_compiling
 def test_a_loan_too_large__on_the_newer_market__is_refused_with_its_custom_error(newer_world: World) -> None:
-    with pytest.raises(NodeRefused, match=r"reverted: 0x[0-9a-f]{8}"):
+    with pytest.raises(NodeRefused, match=r"reverted: error 0x[0-9a-f]{8}"):
         newer_world.open_loan(newer_world.roles.owner, 100, 190_000)
 
 
