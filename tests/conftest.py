@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.founding import deploy_thresholds, deploy_world
@@ -15,6 +16,16 @@ from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
 from tests.postgres import databases, new_database
 
 __all__ = ["databases", "new_database"]
+
+# The same examples wherever the suite runs, so that red is the change's doing; nightly runs draw new ones.
+settings.register_profile("suite", derandomize=True)
+settings.register_profile("nightly", derandomize=False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how examples are drawn."""
+    settings.load_profile("nightly" if config.getoption("-m") == "nightly" else "suite")
+
 
 FOREVER = 2**40 - 1
 KEEPER_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
