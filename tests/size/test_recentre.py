@@ -173,7 +173,7 @@ def test_python_and_contract__over_random_markets__judge_and_size_alike(stage: S
     beside = {"placement": 1, "buffer": 100}
     leaves = {"cutoff_low": -800, "exit_low": 2}
 
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
     @given(markets)
     @example(Market())
     @example(Market(settled=0))
