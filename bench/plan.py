@@ -21,7 +21,6 @@ import numpy as np
 from bench.plan_peers import (
     basket_by_columns,
     basket_by_hand,
-    loan_by_columns,
     loan_by_hand,
     range_by_columns,
     range_by_hand,
@@ -86,7 +85,6 @@ def _loans(bars: History, quick: bool) -> Row:
     ours = _trades(bare, grid(bare.columns, floor=floors, target=[1.65], ceiling=[2.0]))
     first = (bars.low, bars.close, 1.65, 2.0, THRESHOLD, FEE)
     peers = {
-        f"numpy, {len(floors)} rules as columns": _timed(lambda: loan_by_columns(floors, *first), ours, bars),
         "Python, a loop over the bars": _timed(
             lambda: loan_by_hand(float(floors[0]), *first), ours[:1], bars
         ),

@@ -356,7 +356,7 @@ def test_a_feed_that_talks_nonsense__blinds_its_own_rules_alone(
 def test_a_kind_of_position__that_there_is_not__is_refused_by_name(settings: Settings) -> None:
     odd = settings.watch[0].model_copy(update={"kind": "bonds"})
     with (
-        pytest.raises(Misconfigured, match=r"there is no kind 'bonds', only loans"),
+        pytest.raises(Misconfigured, match=r"there is no kind 'bonds', only baskets, loans, ranges"),
         open_keeper(settings.model_copy(update={"watch": (odd,)}), dry_run=True),
     ):
         pass
