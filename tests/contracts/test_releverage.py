@@ -182,7 +182,7 @@ def test_leverage__speed__recentres_by_leverage_and_stops_inside_the_band(
     stage.set_health(0.83 * 2.5 / 1.5)
     stage.act()
     landed = cover(stage)
-    assert 0 <= leverage - landed / (landed - 1) < 0.02
+    assert -1e-9 <= leverage - landed / (landed - 1) < 0.035, "twice the tolerance inside the band at most"
     assert stage.check().verdict == WITHIN
 
 
