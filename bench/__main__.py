@@ -7,6 +7,7 @@ machine.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -41,7 +42,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json", help="where the JSON goes")
     given = parser.parse_args()
-    console = Console(highlight=False)
+    # What is no terminal is not 80 columns wide: names are read out of it.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     rows: list[Row] = []
     for name, measure in MEASURES.items():
         if given.only is None or name in given.only:

@@ -69,27 +69,6 @@ def loan_by_hand(
     return np.array([actions], dtype=np.float64)
 
 
-def loan_by_columns(
-    floors: Floats, low: Floats, close: Floats, target: float, ceiling: float, threshold: float, fee: float
-) -> Floats:
-    """The same for many floors."""
-    leverage = target / (target - threshold)
-    units, debt = np.full(len(floors), leverage / close[0]), np.full(len(floors), leverage - 1.0)
-    actions = np.zeros(len(floors))
-    for bottom, price in zip(low, close, strict=True):
-        if (units * bottom * threshold < debt).any():
-            raise AssertionError("the band must have kept it")
-        health = units * price * threshold / debt
-        down, up = health < floors, health > ceiling
-        if down.any() or up.any():
-            repay = np.where(down, debt * (target - health) / (target - threshold / (1.0 - fee)), 0.0)
-            borrow = np.where(up, debt * (health - target) / (target - threshold * (1.0 - fee)), 0.0)
-            units = units + (borrow * (1.0 - fee) - repay / (1.0 - fee)) / price
-            debt = debt + borrow - repay
-            actions += down | up
-    return actions
-
-
 def range_by_hand(close: Floats, width: float, fee: float) -> Floats:
     """Times a range is laid anew around the price that left it."""
     centre, value, moved = math.log(close[0]), 1.0, 0

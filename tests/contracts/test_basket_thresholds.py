@@ -66,7 +66,8 @@ def test_basket__one_asset_drifts_out__lands_on_its_destination(
     outcome = baskets.act(found)
     after = baskets.shares(BASKET)
     side = 1 if price > ETHER else -1
-    landed = min(destination, 9_500) / 10_000 * 5
+    # A tolerance of 5 % lets a basket land short, so nothing is aimed nearer to the edge than twice that.
+    landed = min(destination, 9_000) / 10_000 * 5
     assert after["WETH"] == pytest.approx(50 + side * landed, abs=0.05)
     assert outcome.measure == pytest.approx(landed / 5 * 10_000, abs=200)
     assert baskets.check().verdict == WITHIN

@@ -135,14 +135,13 @@ def test_b18_a_sender_whose_pool_has_room_for_one__is_still_waited_for(faulty: F
 @pytest.mark.parametrize(
     ("fault", "gas"),
     [
-        (None, 21_000),
-        (Rewrite(lambda _: hex(100_000)), 130_000),
-        (Rewrite(lambda _: hex(2**60)), 5_000_000),
-        (Rewrite(lambda _: "0x1"), 21_000),
-        (Error("execution reverted", 3), 21_000),
-        (Drop(), 21_000),
+        pytest.param(None, 21_000, id="no-fault"),
+        pytest.param(Rewrite(lambda _: hex(100_000)), 130_000, id="more"),
+        pytest.param(Rewrite(lambda _: hex(2**60)), 5_000_000, id="absurdly-more"),
+        pytest.param(Rewrite(lambda _: "0x1"), 21_000, id="less"),
+        pytest.param(Error("execution reverted", 3), 21_000, id="reverts"),
+        pytest.param(Drop(), 21_000, id="no-answer"),
     ],
-    ids=repr,
 )
 def test_a_cancellation__on_a_chain_that_charges_more__has_the_gas_the_node_says(
     faulty: Faulty, fault: Fault | None, gas: int
