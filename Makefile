@@ -5,6 +5,9 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# A file keeps to one worker, for the chain its tests share; what measures, and ape, have the machine to themselves.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile
+ALONE := tests/bench tests/ape
 
 # An environment that was moved, or whose Python is gone, is no environment: drop its stamps.
 $(shell $(BIN)/python -c '' 2>/dev/null && grep -qF "$$(pwd -P)/.venv/bin/" $(BIN)/pip || rm -f .venv/.runtime .venv/.dev)
@@ -25,7 +28,7 @@ build/numpy2/.done: requirements/numpy2.txt
 	@sh scripts/setup.sh numpy2
 	@touch $@
 
-.PHONY: help setup dev demo test test-ape test-nightly test-numpy2 check format bench contracts lock clean
+.PHONY: help setup dev demo test test-nightly test-numpy2 check format bench contracts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,7 +43,8 @@ demo: setup ## two identical borrowers live through Black Thursday, one with a r
 	@$(BIN)/keeper demo
 
 test: dev ## every test but the nightly ones
-	@$(PYTEST) -m "not nightly"; first=$$?; $(PYTEST) tests/ape -m "not nightly" && exit $$first
+	@$(PYTEST) $(WORKERS) -m "not nightly" --ignore=tests/bench; first=$$?; \
+		$(PYTEST) $(ALONE) -m "not nightly" && exit $$first
 
 test-nightly: dev ## the tests too slow for every run
 	@$(PYTEST) -m nightly

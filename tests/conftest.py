@@ -49,8 +49,9 @@ def world(forked_world: World) -> Iterator[World]:
     """The same world for every test: whatever one does to it is undone."""
     before = forked_world.snapshot()
     yield forked_world
-    forked_world.automine(True)
+    # What still waits is dropped first: automine would mine it, perhaps after the revert.
     forked_world.node.ask("anvil_dropAllTransactions")
+    forked_world.automine(True)
     forked_world.revert(before)
 
 
