@@ -18,8 +18,8 @@ from tests.postgres import databases, new_database
 __all__ = ["databases", "new_database"]
 
 # The same examples wherever the suite runs, so that red is the change's doing; nightly runs draw new ones.
-settings.register_profile("suite", derandomize=True)
-settings.register_profile("nightly", derandomize=False)
+settings.register_profile("suite", derandomize=True, deadline=None)
+settings.register_profile("nightly", derandomize=False, deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

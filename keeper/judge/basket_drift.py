@@ -14,36 +14,78 @@ from keeper.domain.units import BPS
 from keeper.domain.verdicts import Kind, Verdict
 
 _DAY: Final = 86_400
+
+NO_RULE: Final = 0
+EXPIRED: Final = 1
+UNREADABLE: Final = 2
+WORTHLESS: Final = 3
+INSIDE: Final = 4
+COOLING: Final = 5
+COUNTED_OUT: Final = 6
+SPENT: Final = 7
+DRIFTED: Final = 8
+
 BREACH: Final = "basket: an asset has drifted out of its band"
+REASONS: Final[tuple[tuple[Kind, str], ...]] = (
+    (Kind.BARRED, "rule: none is set"),
+    (Kind.BARRED, "rule: expired"),
+    (Kind.BLIND, "basket: could not be read"),
+    (Kind.WITHIN, "basket: worth less than a dollar"),
+    (Kind.WITHIN, "basket: within its bands"),
+    (Kind.BARRED, "rule: cooling down"),
+    (Kind.BARRED, "rule: it has acted as often as it may in a day"),
+    (Kind.BARRED, "rule: the loss budget is spent"),
+    (Kind.BREACHED, BREACH),
+)
+"""Verdict and sentence of each code, worded as the contract words them; what cannot be read says why."""
+
+
+def drift_code(
+    now: int,
+    last_acted: int,
+    cooldown: int,
+    measure: float,
+    edge: float,
+    is_counted_out: bool,
+    is_spent: bool,
+) -> int:
+    """What a basket that could be read is judged to be; numbers in, number out, so that it compiles unchanged.
+
+    `measure` is breached above `edge`, both in any one unit; `now` in unix seconds of the block judged.
+    """
+    if measure <= edge:
+        return INSIDE
+    if now < last_acted + cooldown:
+        return COOLING
+    if is_counted_out:
+        return COUNTED_OUT
+    return SPENT if is_spent else DRIFTED
 
 
 def judge(sight: BasketSight, now: int) -> Verdict:
     """The verdict on one rule at the block whose time is `now`."""
     measure = measure_up(sight.lines) if sight.lines else None
-    kind, why = _judged(sight, measure, now)
-    return Verdict(sight.key, kind, why, drift_measure(measure))
+    code = _code(sight, measure, now)
+    kind, why = REASONS[code]
+    return Verdict(sight.key, kind, sight.blind if code == UNREADABLE else why, drift_measure(measure))
 
 
-def _judged(sight: BasketSight, measure: int | None, now: int) -> tuple[Kind, str]:
+def _code(sight: BasketSight, measure: int | None, now: int) -> int:
     rule, state = sight.rule, sight.state
     if rule is None:
-        return Kind.BARRED, "rule: none is set"
-    if now > rule.limits.expiry:
-        return Kind.BARRED, "rule: expired"
+        return NO_RULE
+    limits = rule.limits
+    if now > limits.expiry:
+        return EXPIRED
     if measure is None:
-        return Kind.BLIND, sight.blind
+        return UNREADABLE
     if worth(sight.lines) < LEAST_WORTH:
-        return Kind.WITHIN, "basket: worth less than a dollar"
-    if measure <= BPS:
-        return Kind.WITHIN, "basket: within its bands"
-    obstacle = ""
-    if state.last_acted and now < state.last_acted + rule.limits.cooldown:
-        obstacle = "rule: cooling down"
-    elif rule.limits.daily and now // _DAY == state.last_acted // _DAY and state.count >= rule.limits.daily:
-        obstacle = "rule: it has acted as often as it may in a day"
-    elif spent_up(rule.limits, state, now) >= rule.limits.budget:
-        obstacle = "rule: the loss budget is spent"
-    return (Kind.BARRED, obstacle) if obstacle else (Kind.BREACHED, BREACH)
+        return WORTHLESS
+    is_counted_out = 0 < limits.daily <= state.count and now // _DAY == state.last_acted // _DAY
+    # Before it ever acted nothing cools down.
+    cooldown = limits.cooldown if state.last_acted else 0
+    is_spent = spent_up(limits, state, now) >= limits.budget
+    return drift_code(now, state.last_acted, cooldown, measure, BPS, is_counted_out, is_spent)
 
 
 def blind_when_old(verdict: Verdict, sight: BasketSight, limit: int) -> Verdict:

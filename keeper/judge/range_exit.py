@@ -78,6 +78,20 @@ def case_of(rule: RangeRule, edges: Edges, tick: int, mean: int) -> Case:
     return Case(measure, cutoff, from_below, leaves=False)
 
 
+def exit_code(
+    now: int, last_acted: int, cooldown: int, measure: float, edge: float, is_counted_out: bool
+) -> int:
+    """What a range whose pool is calm is judged to be; numbers in, number out, so that it compiles unchanged.
+
+    `measure` is beyond its trigger above `edge`, both in any one unit; `now` in unix seconds of the block judged.
+    """
+    if measure <= edge:
+        return INSIDE
+    if now < last_acted + cooldown:
+        return COOLING
+    return COUNTED_OUT if is_counted_out else BEYOND
+
+
 def judge(sight: RangeSight, now: int) -> tuple[Verdict, Action, Case | None]:
     """The verdict on one rule at the block whose time is `now`, and what it asks for; None where nothing was measured.
 
@@ -126,11 +140,10 @@ def _code_of(sight: RangeSight, rule: RangeRule, case: Case, action: Action, off
     if action is Action.EXIT:
         sells = rule.leaving(case) is not Leaving.AS_IT_LIES
         return UNCALM if sells and off_mean > case.urgent(rule.deviation) else CUT_OFF
-    if now < sight.past.last_acted + rule.cooldown:
-        return COOLING
-    if sight.past.acted_on_the_day_of(now) >= rule.daily:
-        return COUNTED_OUT
-    return UNCALM if off_mean > rule.deviation else BEYOND
+    past = sight.past
+    is_counted_out = past.acted_on_the_day_of(now) >= rule.daily
+    code = exit_code(now, past.last_acted, rule.cooldown, case.measure, 0, is_counted_out)
+    return UNCALM if code == BEYOND and off_mean > rule.deviation else code
 
 
 def _verdict(sight: RangeSight, code: int, case: Case | None) -> Verdict:

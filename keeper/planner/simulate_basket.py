@@ -13,7 +13,7 @@ import numpy as np
 
 from keeper.planner.charges import Charges, impact_share
 from keeper.planner.compiled import compiled
-from keeper.planner.judgements import BREACHED, weight_code
+from keeper.planner.judgements import has_drifted
 from keeper.planner.record import (
     ACTION_WIDTH,
     AIM,
@@ -208,14 +208,14 @@ def live(
         if due == i:
             due = -1
             seen = farthest(units, opens, i, targets, is_relative)
-            is_breached = weight_code(moment[i], last_acted, cooldown, seen[2], band) == BREACHED
+            is_breached = has_drifted(moment[i], last_acted, cooldown, seen[2], band)
             attempt(units, opens, i, targets, seen, is_breached, reach, gas[i], charges, row, log)
             if is_breached:
                 last_acted = moment[i]
         seen = farthest(units, closes, i, targets, is_relative)
         which, deviation, distance, value = seen
         is_due = due < 0 and (i + 1) % look == 0
-        if is_due and weight_code(moment[i], last_acted, cooldown, distance, band) == BREACHED:
+        if is_due and has_drifted(moment[i], last_acted, cooldown, distance, band):
             if charges.delay > 0:
                 due = i + charges.delay
             else:

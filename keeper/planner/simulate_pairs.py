@@ -13,7 +13,7 @@ import numpy as np
 
 from keeper.planner.charges import Charges
 from keeper.planner.compiled import compiled
-from keeper.planner.judgements import BREACHED, weight_code
+from keeper.planner.judgements import has_drifted
 from keeper.planner.record import ACTION_WIDTH
 from keeper.planner.results import Floats
 from keeper.planner.simulate_basket import BasketHistory, attempt, farthest
@@ -80,14 +80,14 @@ def live_abreast(
                     units[0], units[1] = state[_FIRST, lane], state[_SECOND, lane]
                     seen = farthest(units, opens, i, targets, rules[lane, 2] > 0.0)
                     band, reach = rules[lane, 0] * widened, rules[lane, 1] * widened
-                    code = weight_code(moment[i], last_acted[lane], int(rules[lane, 3]), seen[2], band)
+                    acts = has_drifted(moment[i], last_acted[lane], int(rules[lane, 3]), seen[2], band)
                     attempt(
                         units,
                         opens,
                         i,
                         targets,
                         seen,
-                        code == BREACHED,
+                        acts,
                         reach,
                         gas[i],
                         charges,
@@ -95,7 +95,7 @@ def live_abreast(
                         log,
                     )
                     state[_FIRST, lane], state[_SECOND, lane] = units[0], units[1]
-                    if code == BREACHED:
+                    if acts:
                         last_acted[lane] = moment[i]
         first, second = closes[i, 0], closes[i, 1]
         outside = 0.0
@@ -115,8 +115,7 @@ def live_abreast(
                 units[0], units[1] = state[_FIRST, lane], state[_SECOND, lane]
                 seen = farthest(units, closes, i, targets, rules[lane, 2] > 0.0)
                 band, reach = rules[lane, 0] * widened, rules[lane, 1] * widened
-                code = weight_code(moment[i], last_acted[lane], int(rules[lane, 3]), seen[2], band)
-                if code != BREACHED:
+                if not has_drifted(moment[i], last_acted[lane], int(rules[lane, 3]), seen[2], band):
                     continue
                 if charges.delay > 0:
                     due[lane] = i + charges.delay

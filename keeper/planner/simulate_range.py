@@ -16,7 +16,7 @@ import numpy as np
 
 from keeper.planner.charges import Charges, impact_share
 from keeper.planner.compiled import compiled
-from keeper.planner.judgements import BREACHED, range_code
+from keeper.planner.judgements import has_left
 from keeper.planner.record import (
     ACTION_WIDTH,
     AIM,
@@ -195,7 +195,7 @@ def live(
             gained, previous = hedged, opened
             row[LOSSES] += lost
             off = math.log(opened) - laid.centre
-            if range_code(moment[i], last_acted, cooldown, abs(off), ratio * laid.width) == BREACHED:
+            if has_left(moment[i], last_acted, cooldown, abs(off), ratio * laid.width):
                 laid, held = _recentre(laid, opened, widened, purse, gas[i], charges, i, row, log)
                 risky, _ = tokens_of(laid, math.sqrt(opened))
                 last_acted, purse = moment[i], 0.0
@@ -223,7 +223,7 @@ def live(
             out = (
                 min(abs(off), abs(mean)) if hold > 1 and off * mean > 0.0 else abs(off) if hold <= 1 else 0.0
             )
-            if range_code(moment[i], last_acted, cooldown, out, ratio * laid.width) == BREACHED:
+            if has_left(moment[i], last_acted, cooldown, out, ratio * laid.width):
                 if charges.delay > 0:
                     due = i + charges.delay
                 else:

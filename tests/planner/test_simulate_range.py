@@ -16,7 +16,7 @@ from keeper.judge.range_exit import case_of
 from keeper.planner.bars import History
 from keeper.planner.cases import range_case
 from keeper.planner.costs import Costs, Impact
-from keeper.planner.judgements import BREACHED, range_code
+from keeper.planner.judgements import has_left
 from keeper.planner.results import COLUMNS, DOWN, FAILED, UP, Floats
 from keeper.planner.simulate_range import lay, share_in_range, tokens_of
 from keeper.planner.sweep import grid, scores_of
@@ -178,7 +178,7 @@ def test_a_range__out_of_its_band_in_ticks_for_the_live_judge__is_out_in_logarit
     case = case_of(live, edges, tick, mean)
     off, mean_off = tick - lower - width, mean - lower - width
     out = min(abs(off), abs(mean_off)) if off * mean_off > 0 else 0
-    breached = range_code(1, 0, 0, float(out), float(width + buffer)) == BREACHED
+    breached = has_left(1, 0, 0, float(out), float(width + buffer))
     at_the_edge = out == width + buffer and off > 0
     assert (case.measure > 0) == (breached or at_the_edge)
 
