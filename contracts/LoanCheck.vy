@@ -62,7 +62,7 @@ _BLIND: constant(uint8) = 3
 
 _BPS: constant(uint256) = 10**4
 _WAD: constant(uint256) = 10**18
-_DUST: constant(uint256) = 2                # what a thresholds contract takes beyond the sale, at most
+_DUST: constant(uint256) = 4                # what a thresholds contract takes beyond the sale, at most
 # A sized step leaves at least this part of a debt, which a thresholds contract takes for none.
 _REMNANT: constant(uint256) = 2_000
 

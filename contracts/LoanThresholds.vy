@@ -56,17 +56,16 @@ struct Order:
     debt: address
     amount: uint256
     limit: uint256
+    spare: uint256              # aTokens taken beyond the sale, to stay here
 
 
-# One action: the rule as it applies now, and the account before.
+# One action: what is asked of it, and the account before.
 struct Case:
-    rule: ILoanThresholds.Rule
-    terms: ILoanThresholds.Terms
-    band: loan_band.Band
-    before: IAaveV3Pool.AccountData
+    in_leverage: bool
     measure: uint256
-    max_step: uint256
+    aim: uint256
     slippage_bps: uint256
+    before: IAaveV3Pool.AccountData
 
 
 _DELEVERAGE: constant(uint8) = 0
@@ -75,8 +74,9 @@ _RELEVERAGE: constant(uint8) = 1
 _BPS: constant(uint256) = 10**4
 _VARIABLE_RATE: constant(uint256) = 2
 _NO_REFERRAL: constant(uint16) = 0
-# Aave may round an aToken transfer down by a wei; once this much lies here it never comes up short again.
-_DUST: constant(uint256) = 2
+# Aave may round an aToken transfer down. Whatever its index, below 4, this much is a share or more, which no sale
+# takes along and with which none comes up short again: a withdrawal burns the very shares that the transfer brought.
+_DUST: constant(uint256) = 4
 
 # Judges and sizes for `check`; it holds nothing and decides nothing, so nothing here trusts it.
 CHECK: public(immutable(address))
@@ -108,54 +108,89 @@ def rebalance(owner: address, id: uint256, plan: ILoanThresholds.Plan) -> (uint2
     words: loan_words.Words = loan_rules._words[owner][id]
     rule: ILoanThresholds.Rule = loan_words._unpack(words)
     flags: uint256 = loan_words._flags(words)
-    self._may_act(rule, loan_words._last_acted(words), plan, flags)
+    last_acted: uint256 = loan_words._last_acted(words)
+    assert rule.collateral != empty(address), "rule: none is set"
+    assert block.timestamp <= plan.deadline, "plan: past its deadline"
+    assert plan.amount > 0, "plan: nothing to repay or borrow"
+    if flags & loan_words.HAS_E == 0:
+        # With limits there is more to it, and it waits until the urgency is known.
+        assert block.timestamp <= rule.expiry, "rule: expired"
+        assert rule.keeper == empty(address) or rule.keeper == msg.sender, "rule: another keeper is named"
+        assert block.timestamp >= last_acted + rule.cooldown, "rule: cooling down"
     pool: address = uniswap_v3._pool(rule.collateral, rule.debt, plan.fee)
     assert pool.is_contract, "pool: the factory has none for this pair and fee"
 
+    terms: ILoanThresholds.Terms = empty(ILoanThresholds.Terms)
+    if flags != 0:
+        terms = loan_rules._terms(owner, id, flags)
+    band: loan_band.Band = loan_band._band(rule, terms)
     case: Case = empty(Case)
-    case.rule = rule
-    case.max_step = rule.max_step
+    case.in_leverage = terms.in_leverage
     case.slippage_bps = rule.slippage_bps
     case.before = aave_v3._account(owner)
-    if flags != 0:
-        case.terms = loan_rules._terms(owner, id, flags)
-    case.band = loan_band._band(rule, case.terms)
-    case.measure = loan_band._measure(case.before, case.terms.in_leverage)
+    case.measure = loan_band._measure(case.before, terms.in_leverage)
+    max_step: uint256 = rule.max_step
     bounds: ILimits.Limits = empty(ILimits.Limits)
     ledger: uint256 = 0
     urgency: uint256 = 0
     if flags & ~loan_words.IN_LEVERAGE != 0:
-        urgency = loan_band._urgency(case.before, case.measure, case.band)
-        case.max_step = loan_band._max_step(rule, case.terms, urgency)
+        urgency = loan_band._urgency(case.before, case.measure, band)
+        max_step = loan_band._max_step(rule, terms, urgency)
         if flags & (loan_words.HAS_E | loan_words.HOLDS) != 0:
             ledger = loan_rules._ledger[owner][id]
         if flags & loan_words.HOLDS != 0:
-            self._has_held(case.terms.hold, ledger, plan.action == _RELEVERAGE, urgency)
+            self._has_held(terms.hold, ledger, plan.action == _RELEVERAGE, urgency)
         if flags & loan_words.HAS_E != 0:
-            bounds = loan_words._whole_limits(rule, case.terms)
+            bounds = loan_words._whole_limits(rule, terms)
             limits._may_act(bounds, limits._state(ledger), msg.sender, urgency)
             case.slippage_bps = limits._slippage(bounds, urgency)
 
+    order: Order = Order(
+        owner=owner,
+        collateral=rule.collateral,
+        a_token=empty(address),
+        debt=rule.debt,
+        amount=plan.amount,
+        limit=plan.limit,
+        spare=0,
+    )
+    is_first: bool = uniswap_v3._sorted(rule.collateral, rule.debt)
     swapped: uint256 = 0
     after: IAaveV3Pool.AccountData = empty(IAaveV3Pool.AccountData)
     if plan.action == _DELEVERAGE:
-        assert plan.amount <= case.max_step, "plan: repays more than the rule's max_step"
-        assert case.measure < case.band.floor, "health: at or above the floor"
-        swapped = self._deleverage(owner, rule, plan, pool)
+        assert plan.amount <= max_step, "plan: repays more than the rule's max_step"
+        assert case.measure < band.floor, "health: at or above the floor"
+        case.aim = loan_band._aim(case.measure, band, terms.in_leverage, terms.speed_bps)
+        # Buys exactly the repayment on credit; the pool's callback repays, withdraws and pays it.
+        order.a_token = aave_v3._a_token(rule.collateral)
+        # A rule that has acted has sold, and left it here; only one that borrows may have done nothing but borrow.
+        if last_acted == 0 or (
+            terms.borrow_step != 0
+            and staticcall IAaveV3AToken(order.a_token).scaledBalanceOf(self) == 0
+        ):
+            order.spare = _DUST
+        swapped = convert(self._swap(pool, is_first, -convert(plan.amount, int256), order), uint256)
         after = aave_v3._account(owner)
-        self._verify_lower(owner, case, plan.amount, after)
+        # The urgent step is a permission: it follows every tick of the price, and a plan cannot.
+        if self._falls_short(case, after) and plan.amount < rule.max_step:
+            assert self._debt_is_spent(
+                owner, rule.debt, plan.amount
+            ), "health: short of the target with step to spare"
+        self._verify_sale(case, after)
         if bounds.bounty_bps != 0 and self._pay_bounty(owner, rule.collateral, bounds, urgency, swapped):
             after = aave_v3._account(owner)
             self._verify_sale(case, after)
     else:
         assert plan.action == _RELEVERAGE, "plan: there is no such action"
-        assert case.band.ceiling != 0, "rule: nothing is borrowed for it"
-        assert plan.amount <= case.terms.borrow_step, "plan: borrows more than the rule's borrow_step"
+        assert band.ceiling != 0, "rule: nothing is borrowed for it"
+        assert plan.amount <= terms.borrow_step, "plan: borrows more than the rule's borrow_step"
         assert case.before.debt != 0, "loan: no debt"
-        assert case.measure > case.band.ceiling, "health: at or below the ceiling"
-        swapped = self._releverage(owner, rule, plan, pool)
+        assert case.measure > band.ceiling, "health: at or below the ceiling"
+        case.aim = loan_band._aim(case.measure, band, terms.in_leverage, terms.speed_bps)
+        # Sells the debt asset before it is there; the pool's callback supplies what was bought, borrows and pays.
+        swapped = convert(-self._swap(pool, not is_first, convert(plan.amount, int256), order), uint256)
         after = aave_v3._account(owner)
-        self._verify_higher(case, plan.amount, after)
+        self._verify_purchase(case, plan.amount == terms.borrow_step, after)
 
     loan_rules._stamp(owner, id, words)
     if flags & (loan_words.HAS_E | loan_words.HOLDS) != 0:
@@ -203,7 +238,7 @@ def witness(owner: address, id: uint256) -> uint256:
 
 @external
 @reentrant
-def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[192]):
+def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[224]):
     """
     @notice Called by the pool in the middle of `rebalance`, after it has sent here what it sells.
     @dev Uniswap calls back whoever called it, so the pool in flight can only be handing us our own `data`.
@@ -227,21 +262,6 @@ def check(owner: address, id: uint256) -> ILoanThresholds.Finding:
 
 @internal
 @view
-def _may_act(
-    rule: ILoanThresholds.Rule, last_acted: uint256, plan: ILoanThresholds.Plan, flags: uint256
-):
-    assert rule.collateral != empty(address), "rule: none is set"
-    assert block.timestamp <= plan.deadline, "plan: past its deadline"
-    assert plan.amount > 0, "plan: nothing to repay or borrow"
-    if flags & loan_words.HAS_E == 0:
-        # With limits there is more to it, and it waits until the urgency is known.
-        assert block.timestamp <= rule.expiry, "rule: expired"
-        assert rule.keeper == empty(address) or rule.keeper == msg.sender, "rule: another keeper is named"
-        assert block.timestamp >= last_acted + rule.cooldown, "rule: cooling down"
-
-
-@internal
-@view
 def _has_held(hold: uint256, ledger: uint256, is_high: bool, urgency: uint256):
     why: String[96] = loan_words._held_obstacle(hold, ledger, is_high, urgency)
     assert why == "", why
@@ -261,48 +281,6 @@ def _pay_bounty(
         return False
     extcall IERC20(aave_v3._a_token(collateral)).transferFrom(owner, msg.sender, bounty)
     return True
-
-
-@internal
-def _deleverage(
-    owner: address, rule: ILoanThresholds.Rule, plan: ILoanThresholds.Plan, pool: address
-) -> uint256:
-    """
-    @dev Buys exactly the repayment on credit; the pool's callback repays, withdraws and pays it.
-    """
-    order: Order = Order(
-        owner=owner,
-        collateral=rule.collateral,
-        a_token=aave_v3._a_token(rule.collateral),
-        debt=rule.debt,
-        amount=plan.amount,
-        limit=plan.limit,
-    )
-    delta: int256 = self._swap(
-        pool, uniswap_v3._sorted(rule.collateral, rule.debt), -convert(plan.amount, int256), order
-    )
-    return convert(delta, uint256)
-
-
-@internal
-def _releverage(
-    owner: address, rule: ILoanThresholds.Rule, plan: ILoanThresholds.Plan, pool: address
-) -> uint256:
-    """
-    @dev Sells the debt asset before it is there; the pool's callback supplies what was bought, borrows and pays.
-    """
-    order: Order = Order(
-        owner=owner,
-        collateral=rule.collateral,
-        a_token=empty(address),
-        debt=rule.debt,
-        amount=plan.amount,
-        limit=plan.limit,
-    )
-    delta: int256 = self._swap(
-        pool, uniswap_v3._sorted(rule.debt, rule.collateral), convert(plan.amount, int256), order
-    )
-    return convert(-delta, uint256)
 
 
 @internal
@@ -335,10 +313,7 @@ def _repay_and_withdraw(order: Order, owed: uint256, got: uint256):
     repaid: uint256 = extcall IAaveV3Pool(aave_v3.AAVE).repay(order.debt, got, _VARIABLE_RATE, order.owner)
     assert repaid == got, "loan: the debt is smaller than the repayment"
 
-    pulled: uint256 = owed
-    if staticcall IAaveV3AToken(order.a_token).scaledBalanceOf(self) == 0:
-        pulled += _DUST
-    extcall IERC20(order.a_token).transferFrom(order.owner, self, pulled)
+    extcall IERC20(order.a_token).transferFrom(order.owner, self, owed + order.spare)
     extcall IAaveV3Pool(aave_v3.AAVE).withdraw(order.collateral, owed, msg.sender)
 
 
@@ -356,18 +331,15 @@ def _supply_and_borrow(order: Order, owed: uint256, got: uint256):
 
 
 @internal
-@view
-def _verify_lower(owner: address, case: Case, repaid: uint256, after: IAaveV3Pool.AccountData):
-    end: uint256 = loan_band._measure(after, case.terms.in_leverage)
-    aim: uint256 = loan_band._aim(case.measure, case.band, case.terms.in_leverage, case.terms.speed_bps)
-    reach: uint256 = aim * loan_rules.TOLERANCE_BPS // _BPS
-    assert end <= aim + reach, "health: past the target"
-    # The urgent step is a permission: it follows every tick of the price, and a plan cannot.
-    if end < aim - reach and repaid < case.rule.max_step:
-        assert self._debt_is_spent(
-            owner, case.rule.debt, repaid
-        ), "health: short of the target with step to spare"
-    self._verify_sale(case, after)
+@pure
+def _falls_short(case: Case, after: IAaveV3Pool.AccountData) -> bool:
+    """
+    @dev Reverts where the measure has passed its aim.
+    """
+    end: uint256 = loan_band._measure(after, case.in_leverage)
+    reach: uint256 = case.aim * loan_rules.TOLERANCE_BPS // _BPS
+    assert end <= case.aim + reach, "health: past the target"
+    return end < case.aim - reach
 
 
 @internal
@@ -376,7 +348,7 @@ def _verify_sale(case: Case, after: IAaveV3Pool.AccountData):
     """
     @dev Measured on the owner's own account, by Aave's prices: whatever leaked, and however, shows here.
     """
-    assert loan_band._measure(after, case.terms.in_leverage) > case.measure, "health: did not rise"
+    assert loan_band._measure(after, case.in_leverage) > case.measure, "health: did not rise"
     assert after.collateral < case.before.collateral, "loan: the asset sold does not count as collateral"
     assert (case.before.debt - after.debt) * _BPS >= (case.before.collateral - after.collateral) * (
         _BPS - case.slippage_bps
@@ -384,16 +356,15 @@ def _verify_sale(case: Case, after: IAaveV3Pool.AccountData):
 
 
 @internal
-@view
-def _verify_higher(case: Case, borrowed: uint256, after: IAaveV3Pool.AccountData):
-    end: uint256 = loan_band._measure(after, case.terms.in_leverage)
+@pure
+def _verify_purchase(case: Case, is_whole_step: bool, after: IAaveV3Pool.AccountData):
+    end: uint256 = loan_band._measure(after, case.in_leverage)
     assert end < case.measure, "health: did not fall"
-    aim: uint256 = loan_band._aim(case.measure, case.band, case.terms.in_leverage, case.terms.speed_bps)
     # Risk is only ever taken up to the line: there is no tolerance on its far side.
-    assert end >= aim, "health: past the target"
-    if borrowed != case.terms.borrow_step:
+    assert end >= case.aim, "health: past the target"
+    if not is_whole_step:
         assert (
-            end <= aim + aim * loan_rules.TOLERANCE_BPS // _BPS
+            end <= case.aim + case.aim * loan_rules.TOLERANCE_BPS // _BPS
         ), "health: short of the target with step to spare"
     assert after.collateral > case.before.collateral, "loan: the asset bought does not count as collateral"
     assert (after.collateral - case.before.collateral) * _BPS >= (after.debt - case.before.debt) * (

@@ -9,9 +9,9 @@
 """
 
 interface ISwapper:
-    def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[192]): nonpayable
+    def uniswapV3SwapCallback(delta_0: int256, delta_1: int256, data: Bytes[224]): nonpayable
 
 
 @external
-def call_back(victim: address, delta_0: int256, delta_1: int256, data: Bytes[192]):
+def call_back(victim: address, delta_0: int256, delta_1: int256, data: Bytes[224]):
     extcall ISwapper(victim).uniswapV3SwapCallback(delta_0, delta_1, data)
