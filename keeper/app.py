@@ -289,9 +289,26 @@ def resume(settings: Settings, breakers: Sequence[str]) -> tuple[Latch, ...]:
     return reset(settings.journal.place, breakers)
 
 
-def explain(settings: Settings, owner: str, block: int | None) -> Page | None:
-    """What the journal holds of an owner at a block, or at the newest turn; the chain is not asked."""
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """The page asked for; where none was, `before` is the last one on which a rule was not within its band."""
+
+    page: Page
+    before: Page | None
+
+
+def explain(settings: Settings, owner: str, block: int | None) -> Explained | None:
+    """What the journal holds of an owner at a block, or at the newest turn; None when it never judged one of theirs.
+
+    The chain is not asked.
+    """
     if not is_address(owner):
         raise Misconfigured(f"explain: {owner} is not an address")
+    who = address(owner)
     with Reader(settings.journal.place) as reader:
-        return reader.verdicts(address(owner), block)
+        page = reader.verdicts(who, block)
+        stirred = reader.last_stirred(who) if block is None else None
+        if page is None or not (page.verdicts or stirred):
+            return None
+        is_new = stirred is not None and stirred < page.block.number
+        return Explained(page, reader.verdicts(who, stirred) if is_new else None)

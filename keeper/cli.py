@@ -1,7 +1,7 @@
 """The command line: every command is one door to the rooms below, opened only when it is called.
 
 Exit codes: 0 all is well; 1 the chain or the journal could not be used; 2 the command, the configuration or a key is
-wrong; 3 (`look`, `doctor`) something asks for attention; 4 (`explain`, `resume`) the journal knows nothing of it.
+wrong; 3 (`look`, `doctor`) something asks for attention; 4 (`explain`, `resume`, `rule`) there is no such thing.
 """
 
 from __future__ import annotations
@@ -71,11 +71,12 @@ def look(config: Config = None, as_json: Json = False) -> None:
     from keeper.domain.verdicts import Kind
     from keeper.settings import read_settings
 
-    block, looks = app.look(read_settings(_config(config)))
+    settings = read_settings(_config(config))
+    block, looks = app.look(settings)
     if as_json:
-        show.print_json(show.look_json(block, looks))
+        show.print_json(show.look_json(block, looks, settings.kinds))
     else:
-        show.print_looks(show.console(), block, looks)
+        show.print_looks(show.console(), block, looks, settings.kinds)
     if any(seen.verdict.kind is not Kind.WITHIN for seen in looks):
         raise typer.Exit(ATTENTION)
 
@@ -100,9 +101,9 @@ def run(
 
     def on_turn(turn: Turn) -> None:
         if as_json:
-            show.print_json(show.turn_json(turn, dry_run))
+            show.print_json(show.turn_json(turn, dry_run, settings.kinds))
         else:
-            show.print_turn(console, turn, dry_run)
+            show.print_turn(console, turn, dry_run, settings.kinds)
 
     with ExitStack() as opened:
         standing = opened.enter_context(_serving(settings, web_at or WEB)) if web or web_at else None
@@ -141,7 +142,10 @@ def web(
 def explain(
     owner: Annotated[str, typer.Argument(help="The owner's address.")],
     block: Annotated[
-        int | None, typer.Option("--block", "-b", help="A block's number; the newest turn by default.")
+        int | None,
+        typer.Option(
+            "--block", "-b", help="A block's number; by default the newest, and the last out of its band."
+        ),
     ] = None,
     config: Config = None,
     as_json: Json = False,
@@ -150,8 +154,9 @@ def explain(
     from keeper import app, show
     from keeper.settings import read_settings
 
-    page = app.explain(read_settings(_config(config)), owner, block)
-    if page is None or not page.verdicts:
+    settings = read_settings(_config(config))
+    explained = app.explain(settings, owner, block)
+    if explained is None:
         where = "" if block is None else f" at or before block {block}"
         print(
             f"journal: no verdict on {owner}{where}; is the owner in keeper.toml, and was the keeper running?",
@@ -159,9 +164,9 @@ def explain(
         )
         raise typer.Exit(UNKNOWN)
     if as_json:
-        show.print_json(show.page_json(page))
+        show.print_json(show.explained_json(explained, settings.kinds))
     else:
-        show.print_page(show.console(), block, page)
+        show.print_explained(show.console(), block, explained, settings.kinds)
 
 
 @cli.command()
@@ -281,7 +286,8 @@ def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
     from keeper import app, show
     from keeper.settings import read_settings
 
-    block, looks = app.look(read_settings(_config(config)))
+    settings = read_settings(_config(config))
+    block, looks = app.look(settings)
     mine = [seen for seen in looks if seen.verdict.key.owner.lower() == owner.lower()]
     if not mine:
         print(
@@ -289,9 +295,9 @@ def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
         )
         raise typer.Exit(UNKNOWN)
     if as_json:
-        show.print_json(show.look_json(block, mine))
+        show.print_json(show.look_json(block, mine, settings.kinds))
     else:
-        show.print_rules(show.console(), block, mine)
+        show.print_rules(show.console(), block, mine, settings.kinds)
 
 
 @rule.command("set")
@@ -355,20 +361,26 @@ def clear_rule(
 
 @rule.command("lint")
 def lint_rules(owner: Owner, config: Config = None, as_json: Json = False) -> None:
-    """Look through all of an owner's rules for what is wrong with them; exit 3 if something is."""
+    """Look through an owner's rules on loans for what is wrong; exit 3 if something is, 4 if there is no rule."""
     from keeper import show
+    from keeper.domain.texts import count_text
     from keeper.rules import writing
     from keeper.settings import read_settings
 
     count, found = writing.lint_rules(read_settings(_config(config)), owner)
+    if count == 0:
+        print(f"rule: {owner} has no rule on a loan in the watched contracts", file=sys.stderr)
+        raise typer.Exit(UNKNOWN)
     if as_json:
         show.print_json({"rules": count, "faults": writing.faults(found)})
     else:
         for each in found:
             numbers = " and ".join(str(key.id) for key in each.keys)
-            print(f"rule {numbers}: {each.fault}: {each.why}")
+            print(f"loan rule {numbers}: {each.fault}: {each.why}")
         if not found:
-            print(f"{count} rules, and nothing is wrong with them" if count else f"{owner} has no rule yet")
+            print(
+                f"{count_text(count, 'loan rule')}, and nothing wrong with {'it' if count == 1 else 'them'}"
+            )
     if found:
         raise typer.Exit(ATTENTION)
 

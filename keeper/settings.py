@@ -160,6 +160,11 @@ class Settings(_Strict):
     breakers: Breakers = Breakers()
     journal: Journal = Journal()
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What each watched contract holds rules for, in the singular: a loan, a range, a basket."""
+        return {watch.thresholds: watch.kind.removesuffix("s") for watch in self.watch}
+
 
 def read_settings(path: Path) -> Settings:
     """The settings in a file; paths in it are taken from the file's own folder."""

@@ -6,23 +6,29 @@ Text that comes from a chain (symbols, reasons) is printed as text and never as 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keeper.app import Explained
 from keeper.doctor import Finding, Grade
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Flight
 from keeper.domain.plans import Intent, Move
-from keeper.domain.units import GWEI
+from keeper.domain.rules import RuleKey
+from keeper.domain.texts import date_text, span_text
+from keeper.domain.units import GWEI, NOBODY
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal.journal import Page
 from keeper.positions.port import Look
 from keeper.turn import Turn
 
+Kinds = Mapping[str, str]
+"""What each contract holds rules for, in the singular, as `Settings.kinds` says it."""
+_SPANS = frozenset({"cooldown", "hold", "window", "horizon"})
 _COLOURS = {Kind.WITHIN: "green", Kind.BREACHED: "bold red", Kind.BARRED: "yellow", Kind.BLIND: "magenta"}
 
 
@@ -36,9 +42,10 @@ def print_json(content: Any) -> None:
     print(json.dumps(content), flush=True)
 
 
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
+def verdict_json(verdict: Verdict, kinds: Kinds) -> dict[str, Any]:
     """A verdict; its measure as decimal text, because a float would round what a threshold decides."""
     return {
+        "kind": kinds.get(verdict.key.thresholds),
         "thresholds": verdict.key.thresholds,
         "owner": verdict.key.owner,
         "rule": verdict.key.id,
@@ -52,6 +59,7 @@ def intent_json(intent: Intent) -> dict[str, Any]:
     """A rehearsed plan."""
     return {
         "intent": intent.id,
+        "thresholds": intent.plan.key.thresholds,
         "owner": intent.plan.key.owner,
         "rule": intent.plan.key.id,
         "action": intent.plan.action,
@@ -83,12 +91,12 @@ def flight_json(flight: Flight) -> dict[str, Any]:
     }
 
 
-def turn_json(turn: Turn, dry_run: bool) -> dict[str, Any]:
+def turn_json(turn: Turn, dry_run: bool, kinds: Kinds) -> dict[str, Any]:
     """One turn."""
     return {
         "block": turn.block.number,
         "hash": turn.block.hash,
-        "verdicts": [verdict_json(verdict) for verdict in turn.verdicts],
+        "verdicts": [verdict_json(verdict, kinds) for verdict in turn.verdicts],
         "rehearsed" if dry_run else "sent": [intent_json(intent) for intent in turn.intents],
         "changes": [
             {**flight_json(change.flight), "before": str(change.before), "alarm": change.alarm}
@@ -99,13 +107,13 @@ def turn_json(turn: Turn, dry_run: bool) -> dict[str, Any]:
     }
 
 
-def look_json(block: Block, looks: Sequence[Look]) -> dict[str, Any]:
+def look_json(block: Block, looks: Sequence[Look], kinds: Kinds) -> dict[str, Any]:
     """Every rule as it stands."""
     return {
         "block": block.number,
         "positions": [
             {
-                **verdict_json(look.verdict),
+                **verdict_json(look.verdict, kinds),
                 **look.rule,
                 "moves": [_move_json(move) for move in look.moves],
             }
@@ -114,20 +122,26 @@ def look_json(block: Block, looks: Sequence[Look]) -> dict[str, Any]:
     }
 
 
-def page_json(page: Page) -> dict[str, Any]:
+def explained_json(explained: Explained, kinds: Kinds) -> dict[str, Any]:
+    """The page asked for, and under `before` the one that says when something was last not within its band."""
+    before = explained.before
+    return {**page_json(explained.page, kinds), "before": before and page_json(before, kinds)}
+
+
+def page_json(page: Page, kinds: Kinds) -> dict[str, Any]:
     """What the journal holds of one owner at one turn."""
     return {
         "block": page.block.number,
         "hash": page.block.hash,
         "note": page.note,
-        "verdicts": [verdict_json(verdict) for verdict in page.verdicts],
+        "verdicts": [verdict_json(verdict, kinds) for verdict in page.verdicts],
         "decided": [flight_json(flight) for flight in page.flights],
         "under_way": [flight_json(flight) for flight in page.open],
         "next": page.later and flight_json(page.later),
     }
 
 
-def print_looks(console: Console, block: Block, looks: Sequence[Look]) -> None:
+def print_looks(console: Console, block: Block, looks: Sequence[Look], kinds: Kinds) -> None:
     """Positions, bands and verdicts as a table."""
     if not looks:
         console.print(Text(f"block {block.number}: none of the watched owners has written a rule yet"))
@@ -138,7 +152,7 @@ def print_looks(console: Console, block: Block, looks: Sequence[Look]) -> None:
     for look in looks:
         table.add_row(
             Text(_short(look.verdict.key.owner)),
-            str(look.verdict.key.id),
+            Text(_rule_text(look.verdict.key, kinds)),
             Text(str(look.verdict.measure)),
             Text(look.band),
             _kind(look.verdict.kind),
@@ -147,15 +161,17 @@ def print_looks(console: Console, block: Block, looks: Sequence[Look]) -> None:
     console.print(table)
 
 
-def print_rules(console: Console, block: Block, looks: Sequence[Look]) -> None:
+def print_rules(console: Console, block: Block, looks: Sequence[Look], kinds: Kinds) -> None:
     """Each rule with all its fields, and its contract's word."""
     for look in looks:
         key = look.verdict.key
-        table = Table(title=f"rule {key.id} at {key.thresholds}, block {block.number}", title_justify="left")
+        title = f"{_rule_text(key, kinds)} at {key.thresholds}, block {block.number}"
+        table = Table(title=title, title_justify="left")
         for column in ("field", "value"):
             table.add_column(column, overflow="fold")
         for name, value in look.rule.items():
-            table.add_row(Text(name.replace("_", " ")), Text(str(value)))
+            told = look.told.get(name) or _field_text(name, value)
+            table.add_row(Text(name.replace("_", " ")), Text(told))
         verdict = _kind(look.verdict.kind)
         verdict.append(f" at {look.verdict.measure}: {look.verdict.why}", style="default")
         table.add_row(Text("verdict"), verdict)
@@ -183,7 +199,7 @@ def print_devnet(console: Console, manifest: dict[str, Any]) -> None:
     console.print(Text("The accounts are Anvil's public ones: unlocked here, and nobody's anywhere else."))
 
 
-def print_turn(console: Console, turn: Turn, dry_run: bool) -> None:
+def print_turn(console: Console, turn: Turn, dry_run: bool, kinds: Kinds) -> None:
     """One line for a quiet turn, and one more for each thing that happened."""
     counts = {kind: sum(verdict.kind is kind for verdict in turn.verdicts) for kind in Kind}
     line = Text(f"block {turn.block.number}  ")
@@ -200,19 +216,14 @@ def print_turn(console: Console, turn: Turn, dry_run: bool) -> None:
         _line(console, Text(f"  {change.flight.state}: {change.flight.why}", style=style))
     for verdict in turn.verdicts:
         if verdict.kind is not Kind.WITHIN:
-            line = Text(f"  {_short(verdict.key.owner)} rule {verdict.key.id} ")
+            line = Text(f"  {_short(verdict.key.owner)} {_rule_text(verdict.key, kinds)} ")
             line.append_text(_kind(verdict.kind))
             line.append(f" at {verdict.measure}: {verdict.why}")
             _line(console, line)
     for intent in turn.intents:
         key, verb = intent.plan.key, "would " if dry_run else ""
-        rehearsed = intent.rehearsal
-        _line(
-            console,
-            Text(
-                f"  {_short(key.owner)} rule {key.id}: {verb}{_moves_text(rehearsed.moves)}, to {rehearsed.after}"
-            ),
-        )
+        rehearsed, whose = intent.rehearsal, f"{_short(key.owner)} {_rule_text(key, kinds)}"
+        _line(console, Text(f"  {whose}: {verb}{_moves_text(rehearsed.moves)}, to {rehearsed.after}"))
 
 
 def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
@@ -235,26 +246,46 @@ def print_finding(console: Console, finding: Finding) -> None:
         _line(console, Text(f"     {finding.next}"))
 
 
-def print_page(console: Console, asked: int | None, page: Page) -> None:
+def print_explained(console: Console, asked: int | None, explained: Explained, kinds: Kinds) -> None:
     """The reasons for what was done, and for what was not."""
+    page, before = explained.page, explained.before
     if asked is not None and asked != page.block.number:
         _line(
             console,
             Text(f"block {asked} was not judged; the newest turn before it is of block {page.block.number}"),
         )
+    told = {flight.intent.id for flight in before.flights} if before else set()
+    _print_page(console, page, kinds, told)
+    if before:
+        _line(console, Text("the last block before it in which a rule was not within its band:"))
+        _print_page(console, before, kinds, set())
+
+
+def _print_page(console: Console, page: Page, kinds: Kinds, told: Set[str]) -> None:
+    """One turn, without the flights that are told elsewhere."""
     _line(console, Text(f"block {page.block.number} {page.block.hash}", style="bold"))
     if page.note:
         _line(console, Text(f"  {page.note}"))
     for verdict in page.verdicts:
-        line = Text(f"  rule {verdict.key.id} ")
+        line = Text(f"  {_rule_text(verdict.key, kinds)} ")
         line.append_text(_kind(verdict.kind))
         line.append(f" at {verdict.measure}: {verdict.why}")
         _line(console, line)
-    for title, flights in (("decided here", page.flights), ("under way", page.open)):
-        for flight in flights:
-            _line(console, Text(f"  {title}: {_flight_text(flight)}"))
+    for flight in page.flights:
+        _line(console, Text(f"  decided here: {_flight_text(flight)}"))
+    for flight in page.open:
+        if flight.intent.id not in told:
+            _line(console, Text(f"  {_standing(flight)}: {_flight_text(flight)}"))
     if page.later and not page.flights:
         _line(console, Text(f"  next: block {page.later.intent.decided_block}: {_flight_text(page.later)}"))
+
+
+def _standing(flight: Flight) -> str:
+    """How far one has come that was under way when its page was written."""
+    where = f"decided in block {flight.intent.decided_block}"
+    if flight.state.ended:
+        return f"{where}, over by now"
+    return f"{where}, under way" if flight.state.awaiting else f"{where}, not final yet"
 
 
 def _line(console: Console, text: Text) -> None:
@@ -286,6 +317,19 @@ def _move_json(move: Move) -> dict[str, Any]:
 
 def _moves_text(moves: Sequence[Move]) -> str:
     return ", ".join(move.text for move in moves)
+
+
+def _rule_text(key: RuleKey, kinds: Kinds) -> str:
+    return f"{kinds.get(key.thresholds, '')} rule {key.id}".lstrip()
+
+
+def _field_text(name: str, value: str | int) -> str:
+    """A rule's field for a person: moments as dates, spans of time in words."""
+    if name == "expiry" and isinstance(value, int):
+        return date_text(value)
+    if name in _SPANS and isinstance(value, int):
+        return span_text(value) if value else "none"
+    return "anyone" if name == "keeper" and value == NOBODY else str(value)
 
 
 def _kind(kind: Kind) -> Text:

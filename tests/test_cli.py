@@ -147,8 +147,16 @@ def test_run__a_breach__is_acted_on_once_and_explained(
     page = json.loads(told.stdout)
     assert page["verdicts"][0]["why"] == "health: below the floor"
     assert page["decided"][0]["receipt"]["succeeded"] is True
-    quiet = keeper("explain", owner, "--config", tmp_path / "keeper.toml")
-    assert "health: at or above the floor" in quiet.stdout
+    then = keeper("explain", owner, "--block", str(decided), "--config", tmp_path / "keeper.toml").stdout
+    assert "under way" not in then
+
+    newest = keeper("explain", owner, "--config", tmp_path / "keeper.toml").stdout
+    now, _, before = newest.partition("the last block before it")
+    assert "loan rule 0 within" in now
+    assert f"block {decided} 0x" in before
+    assert "loan rule 0 breached" in before
+    assert before.count("decided here: repay") == 1
+    assert "repay" not in now
 
 
 @pytest.mark.parametrize(

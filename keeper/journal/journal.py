@@ -33,7 +33,7 @@ from keeper.domain.errors import JournalBroken, Misconfigured, Unsafe
 from keeper.domain.flights import Attempt, Flight, State, Step
 from keeper.domain.plans import Intent
 from keeper.domain.units import Address
-from keeper.domain.verdicts import Verdict
+from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal import rows
 from keeper.journal.places import place_of
 from keeper.journal.tables import (
@@ -158,6 +158,17 @@ class Reader:
         with self._transaction() as db:
             row = db.execute(query).mappings().first()
             return _page(db, owner, row) if row else None
+
+    def last_stirred(self, owner: Address) -> int | None:
+        """The newest block at which a verdict on `owner` was other than within; None when there was none."""
+        query = (
+            select(func.max(turn.c.number))
+            .join(verdict)
+            .where(verdict.c.owner == owner, verdict.c.kind != Kind.WITHIN.value)
+        )
+        with self._transaction() as db:
+            newest: int | None = db.execute(query).scalar()
+        return newest
 
     def recent(self, since: int) -> dict[Address, tuple[int, int]]:
         """How often each owner was acted for after block `since`, and in which block last."""

@@ -15,7 +15,7 @@ from keeper.domain.loan_band import measure_down, urgency_down
 from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
 from keeper.domain.plans import Move, Plan
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address
+from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decimal_text
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
@@ -79,7 +79,21 @@ class LoanPositions:
             way = UP if finding.action is Action.RELEVERAGE else DOWN
             moves = way.moves(sold, owed, finding.swapped, finding.amount, finding.fee)
         floor, target = _health_text(rule.band.floor_bps), _health_text(rule.band.target_bps)
-        return Look(verdict, f"{floor} → {target}", _fields(rule), moves, _marks(rule))
+        band = f"{floor} → {target}"
+        return Look(verdict, band, _fields(rule), moves, _marks(rule), self._told(rule, block))
+
+    def _told(self, rule: LoanRule, block: Block) -> Mapping[str, str]:
+        """Tokens by their names and amounts in whole ones; nothing where a token does not say."""
+        try:
+            sold, owed = self.assets.of((rule.collateral, rule.debt), block)
+        except Blind:
+            return {}
+        steps = {"max_step": rule.limits.max_step, "borrow_step": rule.terms.borrow_step}
+        return {
+            "collateral": f"{sold.symbol} {sold.address}",
+            "debt": f"{owed.symbol} {owed.address}",
+            **{name: f"{decimal_text(step, owed.decimals)} {owed.symbol}" for name, step in steps.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ A kind is one file beside this one, with a class that is `Positions`; its name t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from keeper.domain.blocks import Block
@@ -82,7 +82,8 @@ class Marks:
 class Look:
     """One rule as it stands now: the verdict with the contract's last word, its band and fields, what it would move.
 
-    `marks` is the band as numbers, to be drawn; None where the measure has no one scale to draw it on.
+    `marks` is the band as numbers, to be drawn; None where the measure has no one scale to draw it on. `told` is how
+    a person reads those fields that are addresses of tokens or amounts in their smallest units.
     """
 
     verdict: Verdict
@@ -90,6 +91,7 @@ class Look:
     rule: Mapping[str, str | int]
     moves: tuple[Move, ...]
     marks: Marks | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 class Positions(Protocol):

@@ -16,9 +16,10 @@ from string import Template
 from typing import Final
 
 from keeper.domain.errors import Misconfigured
+from keeper.domain.texts import count_text
 from keeper.report.record import Record, summary
 from keeper.report.stories import BasketStory, RangeStory
-from keeper.report.texts import clock_text, count_text, health_text, usd_text
+from keeper.report.texts import clock_text, health_text, usd_text
 
 _MOST_ROWS: Final = 500
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from keeper.domain.texts import count_text
 from keeper.report.stories import BasketStory, RangeStory
-from keeper.report.texts import clock_text, count_text, health_text, usd_text
+from keeper.report.texts import clock_text, health_text, usd_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keeper.domain.texts import count_text
 from keeper.report.record import Hour, Record, summary
 from keeper.report.stories import BasketSide, RangeSide
-from keeper.report.texts import clock_text, count_text, health_text, usd_text
+from keeper.report.texts import clock_text, health_text, usd_text
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MOST_COLUMNS = 72

@@ -19,8 +19,3 @@ def usd_text(amount: float, places: int = 2) -> str:
 def health_text(health: float | None) -> str:
     """A health factor, rounded down so that 0.9999 never reads as 1; `no debt` where none is owed."""
     return "no debt" if health is None else f"{int(health * 1000) / 1000:.3f}"
-
-
-def count_text(count: int, noun: str) -> str:
-    """`no liquidation`, `1 liquidation`, `3 liquidations`."""
-    return f"no {noun}" if count == 0 else f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -16,6 +16,7 @@ from typing import Final
 from keeper.domain.loan_band import edges
 from keeper.domain.loans import Loan, LoanMarket, LoanRule, Sight
 from keeper.domain.rules import RuleKey
+from keeper.domain.texts import span_text
 from keeper.domain.units import BPS, WAD, decimal_text, mul_div_down, mul_div_up
 from keeper.domain.verdicts import Kind
 from keeper.judge.loan_health import judge
@@ -84,7 +85,7 @@ def lint(cases: Sequence[Case], now: int) -> tuple[Lint, ...]:
 def _alone(case: Case, now: int) -> Iterator[Lint]:
     rule, finding, key = case.rule, case.finding, (case.sight.key,)
     if now > rule.limits.expiry:
-        yield Lint(key, Fault.NEVER, f"it expired {_span(now - rule.limits.expiry)} ago")
+        yield Lint(key, Fault.NEVER, f"it expired {span_text(now - rule.limits.expiry)} ago")
         return
     if case.market is None:
         yield Lint(key, Fault.NEVER, "Aave knows no market of its collateral and its debt")
@@ -136,7 +137,7 @@ def _at_the_floor(case: Case, loan: Loan, market: LoanMarket) -> Iterator[Lint]:
         )
     steps = -(-min(whole, market.repayable) // rule.limits.max_step)
     if steps > MOST_STEPS:
-        lasts = _span((steps - 1) * rule.limits.cooldown)
+        lasts = span_text((steps - 1) * rule.limits.cooldown)
         yield Lint(
             key,
             Fault.UNREACHABLE,
@@ -172,7 +173,7 @@ def _drifting(case: Case) -> Iterator[Lint]:
         yield Lint(
             (case.sight.key,),
             Fault.DRIFT,
-            f"interest alone, {net:.1%} a year, goes from the target to the floor in {_span(int(seconds))}",
+            f"interest alone, {net:.1%} a year, goes from the target to the floor in {span_text(int(seconds))}",
         )
 
 
@@ -231,9 +232,3 @@ def _text(measure: int) -> str:
 
 def _amount(units: int, unit: int) -> str:
     return decimal_text(units, len(str(unit)) - 1, 2)
-
-
-def _span(seconds: int) -> str:
-    if seconds < 7_200:
-        return f"{seconds // 60} minutes"
-    return f"{seconds // 3600} hours" if seconds < 172_800 else f"{seconds // 86_400} days"

@@ -14,7 +14,7 @@ from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.journal.annals import Annals, Moment, Newest, Span
 from keeper.journal.journal import Latch
 from keeper.positions.port import Look, Marks
-from keeper.show import flight_json
+from keeper.show import Kinds, flight_json
 from keeper.watch.outlook import View
 
 MOST_POSITIONS: Final = 500
@@ -24,7 +24,12 @@ _URGENCY: Final = (Kind.BREACHED, Kind.BLIND, Kind.BARRED, Kind.WITHIN)
 
 
 def state_json(
-    chain_id: int, newest: Newest | None, flights: Sequence[Flight], view: View, latches: Sequence[Latch] = ()
+    chain_id: int,
+    newest: Newest | None,
+    flights: Sequence[Flight],
+    view: View,
+    latches: Sequence[Latch] = (),
+    kinds: Kinds | None = None,
 ) -> dict[str, Any]:
     """Everything the page shows without being asked: positions, breached first, and flights, newest first."""
     verdicts = newest.verdicts if newest else ()
@@ -32,6 +37,7 @@ def state_json(
     counts = {kind.name.lower(): sum(verdict.kind is kind for verdict in verdicts) for kind in _URGENCY}
     return {
         "chain": chain_id,
+        "kinds": dict(kinds or {}),
         "block": newest
         and {"number": newest.block.number, "hash": newest.block.hash, "timestamp": newest.block.timestamp},
         "note": newest.note if newest else "",

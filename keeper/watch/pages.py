@@ -194,7 +194,7 @@ class _Pages:
             page = annals.verdicts(owner, _number(asked, "block", 2**63) if asked else None)
         if page is None or not page.verdicts:
             return refusal(404, "journal: no verdict on this owner at or before this block")
-        facts = page_json(page)
+        facts = page_json(page, self._pulse.kinds)
         flights = {
             "decided": [flight_facts(flight) for flight in page.flights],
             "under_way": [flight_facts(flight) for flight in page.open],

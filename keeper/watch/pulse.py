@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +54,11 @@ class Pulse:
     def journal(self) -> str:
         """Where the journal is."""
         return self._settings.journal.place
+
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """What each watched contract holds rules for, in the singular."""
+        return self._settings.kinds
 
     @property
     def view(self) -> View:
@@ -115,14 +121,14 @@ class Pulse:
         seen = ((annals.mark(), annals.latches()) if annals else (), view, trouble)
         if seen == self._seen:
             return
-        chain_id = self._settings.chain.id
+        chain_id, kinds = self._settings.chain.id, self.kinds
         if annals is None:
-            content = {**state_json(chain_id, None, (), view), "trouble": trouble}
+            content = {**state_json(chain_id, None, (), view, kinds=kinds), "trouble": trouble}
         else:
             newest = annals.newest()
             self._senders = annals.tally().senders
             flights = annals.latest_flights(MOST_FLIGHTS)
-            content = {**state_json(chain_id, newest, flights, view, annals.latches()), "trouble": ""}
+            content = {**state_json(chain_id, newest, flights, view, annals.latches(), kinds), "trouble": ""}
         turn = annals.mark()[0] if annals else self._turn
         if turn != self._turn:
             self._turn, self._turn_seen_at = turn, time.monotonic()

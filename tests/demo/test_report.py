@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from keeper.domain.texts import count_text
 from keeper.report.page import write_html
 from keeper.report.record import Record, summary
 from keeper.report.screen import print_record
-from keeper.report.texts import clock_text, count_text, health_text, usd_text
+from keeper.report.texts import clock_text, health_text, usd_text
 from tests.demo.conftest import Played
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"

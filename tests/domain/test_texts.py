@@ -6,6 +6,7 @@ import pytest
 
 from keeper.domain.loans import health_measure
 from keeper.domain.plans import Asset, Move
+from keeper.domain.texts import date_text, span_text
 from keeper.domain.units import NO_DEBT, NOBODY, decimal_text
 from keeper.domain.verdicts import Measure
 
@@ -46,3 +47,25 @@ def test_a_measure__in_a_line__names_itself(measure: Measure, text: str) -> None
 
 def test_a_move__in_a_line__says_every_digit_and_the_symbol() -> None:
     assert Move("repay", Asset(NOBODY, "USDC", 6), 1_234_567_891).text == "repay 1,234.567891 USDC"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (1, "1 second"),
+        (90, "90 seconds"),
+        (300, "5 minutes"),
+        (3_600, "1 hour"),
+        (5_400, "90 minutes"),
+        (86_400, "1 day"),
+        (129_600, "36 hours"),
+        (31_536_000, "365 days"),
+    ],
+)
+def test_span_text__of_any_length__is_in_the_largest_unit_that_fits_twice(seconds: int, text: str) -> None:
+    assert span_text(seconds) == text
+
+
+def test_date_text__of_a_moment__is_a_date_and_beyond_all_calendars_never() -> None:
+    assert date_text(1_826_875_014) == "2027-11-22 09:16 UTC"
+    assert date_text(2**64) == "never"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -52,9 +53,12 @@ def test_set__signed_by_the_owner__is_the_rule_that_show_shows__and_clear_takes_
         "50000500000",
     )
     assert position["verdict"] == "within"
-    assert "slippage bps" in keeper("rule", "show", owner, "--config", path).stdout
+    table = keeper("rule", "show", owner, "--config", path).stdout
+    expiry = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(position["expiry"]))
+    for wanted in ("loan rule 0 at", "50,000.5 USDC", f"WETH {world.weth.token}", expiry, "anyone"):
+        assert wanted in table
     assert (
-        keeper("rule", "lint", owner, "--config", path).stdout == "1 rules, and nothing is wrong with them\n"
+        keeper("rule", "lint", owner, "--config", path).stdout == "1 loan rule, and nothing wrong with it\n"
     )
 
     sent_by(world, json.loads(keeper("rule", "clear", owner, "0", "--config", path).stdout))
@@ -159,6 +163,6 @@ def test_show_and_lint__of_an_owner_without_rules__say_so(world: World, tmp_path
     assert "has none in the watched contracts" in one_sentence(
         keeper("rule", "show", world.roles.stranger, "--config", path), 4
     )
-    done = keeper("rule", "lint", world.roles.stranger, "--config", path)
-    assert (done.returncode, "has no rule yet" in done.stdout) == (0, True)
+    said = one_sentence(keeper("rule", "lint", world.roles.stranger, "--config", path), 4)
+    assert "has no rule on a loan" in said
     assert "is not an address" in one_sentence(keeper("rule", "lint", "nobody", "--config", path), 2)

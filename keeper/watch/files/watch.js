@@ -26,6 +26,12 @@ async function ask(path, parameters = {}) {
   return told;
 }
 
+// What a rule is about, where its contract is still watched.
+function ruleOf({thresholds, rule}) {
+  const kind = state?.kinds[thresholds];
+  return kind ? `${kind} rule ${rule}` : `rule ${rule}`;
+}
+
 // Positions.
 
 class Card {
@@ -39,9 +45,9 @@ class Card {
     this.past = el("div");
     this.details = el("div");
     this.link = el("a", {href: `#explain/${position.owner}`}, "Explain");
-    this.link.setAttribute("aria-label", `Explain ${short(position.owner)} rule ${position.rule}`);
+    this.link.setAttribute("aria-label", `Explain ${short(position.owner)} ${ruleOf(position)}`);
     const more = el("details", {}, el("summary", {}, "Rule"), this.details);
-    more.firstChild.setAttribute("aria-label", `Rule ${position.rule} of ${short(position.owner)}`);
+    more.firstChild.setAttribute("aria-label", `Rule: ${ruleOf(position)} of ${short(position.owner)}`);
     this.element.append(this.top, this.title, this.why, this.drawn, this.past,
       el("div", {className: "more"}, more, this.link));
     this.loaded = false;
@@ -62,7 +68,7 @@ class Card {
     this.facts = facts_;
     if (before && before.verdict !== position.verdict) {
       if (position.verdict !== "within") {
-        say(`${short(position.owner)} rule ${position.rule} is ${position.verdict}: ${position.why}`);
+        say(`${short(position.owner)} ${ruleOf(position)} is ${position.verdict}: ${position.why}`);
       }
       this.element.classList.toggle("fresh", position.verdict === "breached");
     }
@@ -70,7 +76,7 @@ class Card {
     const {measure, marks, now} = position;
     this.top.replaceChildren(badge(position.verdict), el("p", {className: "measure"},
       el("b", {}, measure.text ?? "unknown"), " ", el("span", {}, measure.name)));
-    this.title.replaceChildren(mono(short(position.owner)), ` rule ${position.rule}`);
+    this.title.replaceChildren(mono(short(position.owner)), ` ${ruleOf(position)}`);
     this.why.textContent = position.why;
     if (marks) this.drawn.replaceChildren(gauge(measure, marks));
     else this.drawn.replaceChildren(...(position.band ? [el("p", {className: "legend"}, `band ${position.band}`)] : []));
@@ -179,7 +185,7 @@ function flightRow(flight) {
   });
   row.append(
     el("p", {className: "line"}, badge(flight.state), el("span", {className: "what"}, flight.moves_text.join(", ")),
-      el("span", {className: "where"}, mono(short(flight.owner)), ` rule ${flight.rule}, block ${flight.decided_block}, nonce ${flight.nonce}`)),
+      el("span", {className: "where"}, mono(short(flight.owner)), ` ${ruleOf(flight)}, block ${flight.decided_block}, nonce ${flight.nonce}`)),
     el("p", {className: "why"}, flight.why + (receipt && !receipt.succeeded ? " (it reverted)" : "")), details);
   return row;
 }
@@ -210,7 +216,7 @@ function spanRow(span) {
   const blocks = span.first === span.last ? `block ${span.first}` : `blocks ${span.first} to ${span.last}`;
   return el("li", {}, el("p", {className: "line"}, badge(span.verdict),
     el("span", {className: "what"}, `${span.measure.name} ${span.measure.text ?? "unknown"}`),
-    el("span", {className: "where"}, mono(short(span.owner)), ` rule ${span.rule}, ${blocks}, `,
+    el("span", {className: "where"}, mono(short(span.owner)), ` ${ruleOf(span)}, ${blocks}, `,
       el("a", {href: `#explain/${span.owner}/${span.last}`}, `explain ${span.last}`))),
     el("p", {className: "why"}, span.why));
 }
@@ -255,10 +261,10 @@ async function explain(owner, block) {
       el("h3", {}, "Verdicts"),
       el("ol", {className: "rows"}, ...told.verdicts.map(verdict => el("li", {},
         el("p", {className: "line"}, badge(verdict.verdict), el("span", {className: "what"}, verdict.measure_text),
-          el("span", {className: "where"}, `rule ${verdict.rule} in `, mono(short(verdict.thresholds)))),
+          el("span", {className: "where"}, `${ruleOf(verdict)} in `, mono(short(verdict.thresholds)))),
         el("p", {className: "why"}, verdict.why)))),
       ...flightsUnder("Decided here", told.decided),
-      ...flightsUnder("Under way", told.under_way),
+      ...flightsUnder("Under way then", told.under_way),
       ...(told.decided.length || !told.next ? [] : flightsUnder("Next", [told.next])),
       el("p", {className: "after"},
         el("a", {href: `#explain/${owner}/${Math.max(told.block - 1, 0)}`}, "The turn before")));
