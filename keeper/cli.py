@@ -22,6 +22,7 @@ from keeper import planning
 from keeper.domain.errors import KeeperError, Misconfigured
 
 if TYPE_CHECKING:
+    from keeper.rules.writing import Written
     from keeper.settings import Settings
     from keeper.watch.serve import Standing
 
@@ -304,15 +305,20 @@ def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
 def set_rule(
     owner: Owner,
     id: Annotated[int | None, typer.Option(help="The rule to replace; without it, a new one.", min=0)] = None,
-    file: Annotated[Path | None, typer.Option(help="A TOML file with the options' names as keys.")] = None,
-    collateral: Annotated[str | None, typer.Option(help="The asset to sell.")] = None,
-    debt: Annotated[str | None, typer.Option(help="The asset to repay.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A TOML file: the options' names, with _ for -.")] = None,
+    collateral: Annotated[
+        str | None, typer.Option(help="What is sold: an address, or its symbol on Aave.")
+    ] = None,
+    debt: Annotated[str | None, typer.Option(help="What is repaid, likewise.")] = None,
     floor: Annotated[str | None, typer.Option(help="Act below this health, such as 1.4.")] = None,
     target: Annotated[str | None, typer.Option(help="Land on this health.")] = None,
-    ceiling: Annotated[str | None, typer.Option(help="Above this health there is room.")] = None,
+    ceiling: Annotated[str | None, typer.Option(help="Borrow again above this health.")] = None,
     slippage_bps: Annotated[int | None, typer.Option(help="Of the value sold; 100 by default.")] = None,
     cooldown: Annotated[int | None, typer.Option(help="Seconds between actions; 0 by default.")] = None,
     max_step: Annotated[str | None, typer.Option(help="Most repaid at once, in whole debt tokens.")] = None,
+    borrow_step: Annotated[
+        str | None, typer.Option(help="Most borrowed at once, in whole debt tokens; none by default.")
+    ] = None,
     days: Annotated[str | None, typer.Option(help="How long it holds; 365 by default.")] = None,
     keeper: Annotated[str | None, typer.Option(help="Who may act; anyone by default.")] = None,
     approve: Annotated[bool, typer.Option("--approve", help="The aToken's allowance too.")] = False,
@@ -321,7 +327,6 @@ def set_rule(
     config: Config = None,
 ) -> None:
     """Print the call that sets a rule, tried on the contract first; the owner's wallet signs it, not the keeper."""
-    from keeper import show
     from keeper.rules import writing
     from keeper.settings import read_settings
 
@@ -334,11 +339,22 @@ def set_rule(
         "slippage_bps": slippage_bps,
         "cooldown": cooldown,
         "max_step": max_step,
+        "borrow_step": borrow_step,
         "days": days,
         "keeper": keeper,
     }
     text = writing.read_rule(file, said)
     written = writing.write_rule(read_settings(_config(config)), owner, id, text, thresholds, approve)
+    _tell_calls(written, safe)
+
+
+def _tell_calls(written: Written, safe: bool) -> None:
+    """The calls for a wallet, and on standard error what a person is about to sign."""
+    from keeper import show
+
+    print(f"for {written.owner} to sign on chain {written.chain_id}:", file=sys.stderr)
+    for number, said in enumerate(written.said, 1):
+        print(f"{number}. {said}", file=sys.stderr)
     show.print_json(written.to_safe() if safe else written.to_json())
 
 
@@ -351,12 +367,11 @@ def clear_rule(
     config: Config = None,
 ) -> None:
     """Print the call that takes a rule back, tried on the contract first."""
-    from keeper import show
     from keeper.rules import writing
     from keeper.settings import read_settings
 
     written = writing.clear_rule(read_settings(_config(config)), owner, id, thresholds)
-    show.print_json(written.to_safe() if safe else written.to_json())
+    _tell_calls(written, safe)
 
 
 @rule.command("lint")

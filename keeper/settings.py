@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, get_args
 
 from eth_utils.address import is_hex_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from keeper.domain.errors import Misconfigured
+from keeper.domain.texts import count_text
 from keeper.domain.units import GWEI
 from keeper.protocols.methods import address
 
 RPC_URL = "KEEPER_RPC_URL"
 JOURNAL_URL = "KEEPER_JOURNAL_URL"
+_UNKNOWN: Final = "extra_forbidden"
+"""What pydantic calls a key that a table does not have."""
 
 
-def _checked_address(text: str) -> str:
+def checked_address(text: str) -> str:
+    """An address in its checksummed spelling; `ValueError` for what is none."""
     if not is_hex_address(text) or (
         text[2:] not in (text[2:].lower(), text[2:].upper()) and address(text) != text
     ):
@@ -50,7 +56,7 @@ def _without_doubles(owners: tuple[str, ...]) -> tuple[str, ...]:
     return owners
 
 
-AddressText = Annotated[str, AfterValidator(_checked_address)]
+AddressText = Annotated[str, AfterValidator(checked_address)]
 
 
 class _Strict(BaseModel):
@@ -181,6 +187,41 @@ def read_settings(path: Path) -> Settings:
     return _validated(content, path)
 
 
+def fault_text(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing that is wrong with what a person wrote, `where: what`.
+
+    A key that nobody knows goes before one that is missing, because it may be that one misspelt.
+    """
+    found = error.errors(include_input=False, include_url=False)
+    first = min(found, key=lambda each: each["type"] != _UNKNOWN)
+    where = ".".join(map(str, first["loc"])) or "the whole"
+    if first["type"] == "missing":
+        return f"{where}: is missing"
+    if first["type"] != _UNKNOWN:
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    *above, name = first["loc"]
+    return f"{where}: there is no such key; {meant(str(name), _keys(model, above))}"
+
+
+def _keys(model: type[BaseModel], above: Sequence[int | str]) -> list[str]:
+    """The keys of the table that stands at a place in a model."""
+    for part in above:
+        if isinstance(part, str):
+            kind = model.model_fields[part].annotation
+            model = next(
+                each
+                for each in (kind, *get_args(kind))
+                if isinstance(each, type) and issubclass(each, BaseModel)
+            )
+    return list(model.model_fields)
+
+
+def meant(name: str, keys: Sequence[str]) -> str:
+    """What a person who wrote a key that there is not may have meant."""
+    near = get_close_matches(name, keys, n=1)
+    return f"did you mean {near[0]}?" if near else f"those there are: {', '.join(keys)}"
+
+
 def _validated(content: dict[str, Any], path: Path) -> Settings:
     chain = content.get("chain")
     if isinstance(chain, dict) and os.environ.get(RPC_URL, "").strip():
@@ -190,16 +231,13 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
     try:
         settings = Settings.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise Misconfigured(f"settings: {path}: {where}: {reason}") from None
+        raise Misconfigured(f"settings: {path}: {fault_text(error, Settings)}") from None
     if not settings.chain.endpoints:
         raise Misconfigured(f"settings: {path}: chain.url: is missing, and {RPC_URL} is not set")
     if (settings.chain.quorum or 1) > len(settings.chain.endpoints):
         raise Misconfigured(
-            f"settings: {path}: chain.quorum: {settings.chain.quorum} endpoints cannot agree, "
-            f"{len(settings.chain.endpoints)} are named"
+            f"settings: {path}: chain.quorum: {settings.chain.quorum} endpoints cannot agree where "
+            f"{count_text(len(settings.chain.endpoints), 'endpoint')} can be asked"
         )
     here = path.parent
     journal = settings.journal.model_copy(update={"path": here / settings.journal.path})

@@ -52,7 +52,7 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
     ("text", "said"),
     [
         ("[chain", "is not TOML"),
-        ("", "chain: Field required"),
+        ("", "chain: is missing"),
         (GOOD.replace("id = 1", "id = 0"), "chain.id: Input should be greater than 0"),
         (
             GOOD.replace('url = "http://127.0.0.1:8545"', ""),
@@ -60,7 +60,7 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
         ),
         (
             GOOD.replace("[[watch]]", "quorum = 2\n[[watch]]"),
-            "chain.quorum: 2 endpoints cannot agree, 1 are named",
+            "chain.quorum: 2 endpoints cannot agree where 1 endpoint can be asked",
         ),
         (
             GOOD.replace(f'owners = ["{OWNER}"]', "owners = []"),
@@ -69,7 +69,14 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
         (GOOD.replace(f'["{OWNER}"]', '["0x12"]'), "watch.0.owners.0: is not a 20-byte address"),
         (GOOD.replace(f'["{OWNER}"]', f'["{OWNER.replace("C", "c")}"]'), "with a valid checksum"),
         (GOOD + "[limits]\nmax_fee_gwei = -1\n", "limits.max_fee_gwei: Input should be greater than 0"),
-        (GOOD + "[limits]\nslipage = 1\n", "limits.slipage: Extra inputs are not permitted"),
+        (
+            GOOD + "[limits]\nslipage = 1\n",
+            "limits.slipage: there is no such key; those there are: max_fee_gwei, ",
+        ),
+        (GOOD.replace("id = 1", "idd = 1"), "chain.idd: there is no such key; did you mean id?"),
+        (GOOD.replace("owners", "owner"), "watch.0.owner: there is no such key; did you mean owners?"),
+        (GOOD.replace("[chain]", "[chains]"), "chains: there is no such key; did you mean chain?"),
+        (GOOD.replace("id = 1", ""), "chain.id: is missing"),
         (
             GOOD + "[limits]\ndrift_bps = 5000\n",
             "limits.drift_bps: Input should be less than or equal to 500",

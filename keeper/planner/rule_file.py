@@ -19,6 +19,28 @@ _TICK: Final = math.log(1.0001)
 _MARGIN: Final = 1.5
 """How much larger than any step that history asked for a step may be."""
 
+_WIDEST: Final = 40
+"""Longer lines, with an address in them, do not move the comments of the others."""
+_MEANING: Final[Mapping[str, str]] = {
+    "collateral": "what is sold",
+    "debt": "what is repaid",
+    "floor": "act below this health",
+    "target": "and land on this one",
+    "ceiling": "borrow again above this one; 0 for never",
+    "cooldown": "seconds between actions",
+    "max_step": "most repaid at once, in whole debt tokens",
+    "borrow_step": "most borrowed at once, in whole debt tokens",
+    "target_bps": "weight of the first asset, in basis points of the whole",
+    "trigger_bps": "how far a weight may stray, in basis points",
+    "destination_bps": "how far off its target it may land, in basis points",
+    "is_relative": "whether the last two are shares of the target weight",
+    "look": "seconds from one look to the next",
+    "below": "ticks from the centre down to the lower edge",
+    "above": "ticks from the centre up to the upper edge",
+    "buffer": "ticks beyond an edge before it is moved",
+    "hold": "seconds over which the mean price must be out too",
+}
+
 Value = bool | int | float | str
 
 
@@ -53,18 +75,18 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
         "ceiling": f"{ceiling / BPS:.4f}",
         "cooldown": int(rule["cooldown"]),
         "max_step": str(repay),
+        # Without one the chain reads a ceiling and never acts on it.
+        **({"borrow_step": str(borrow)} if ceiling else {}),
     }
-    # Without a borrow step the chain reads a ceiling and never acts on it.
-    terms = f"\n[terms]\nborrow_step = {borrow * 10**assets.money_decimals}\n" if ceiling else ""
     missing = "" if assets.risky and assets.money else " --collateral ADDRESS --debt ADDRESS"
     collateral, debt = assets.risky or "COLLATERAL", assets.money or "DEBT"
     return (
         f"# keeper rule set OWNER --file rule.toml --approve{missing}\n"
-        f"# or, without what [terms] asks for:\n"
+        f"# or, with nothing borrowed above the ceiling, and steps in the debt's smallest unit:\n"
         f"# ape run set_rule --account ACCOUNT --collateral {collateral} --debt {debt} --floor-bps {floor}"
         f" --target-bps {target} --ceiling-bps {ceiling} --cooldown {int(rule['cooldown'])}"
         f" --max-step {repay * 10**assets.money_decimals} --approve\n"
-        f"{_lines(told)}{terms}"
+        f"{_lines(told)}"
     )
 
 
@@ -97,8 +119,10 @@ def _range(rule: Mapping[str, float], path: Path) -> dict[str, Value]:
 
 
 def _lines(told: Mapping[str, Value]) -> str:
-    """Keys and values, one to a line."""
-    return "".join(f"{name} = {_toml(value)}\n" for name, value in told.items())
+    """Keys and values, one to a line, each with what it means and in which unit."""
+    written = {name: f"{name} = {_toml(value)}" for name, value in told.items()}
+    width = max(len(line) for line in written.values() if len(line) < _WIDEST)
+    return "".join(f"{line:<{width}}  # {_MEANING[name]}\n" for name, line in written.items())
 
 
 def _toml(value: Value) -> str:

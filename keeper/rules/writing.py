@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from eth_utils.address import is_address
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from keeper import app
 from keeper.chain.assets import Assets
@@ -25,9 +25,10 @@ from keeper.chain.reads import ask_together
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Misconfigured, NodeRefused
 from keeper.domain.loans import PLAIN, Band, Limits, LoanRule, Terms
-from keeper.domain.plans import Call
-from keeper.domain.units import NOBODY, Address
-from keeper.protocols.aave_v3 import GET_RESERVE_DATA, read_reserve
+from keeper.domain.plans import Asset, Call
+from keeper.domain.texts import count_text, date_text, span_text
+from keeper.domain.units import NOBODY, Address, decimal_text
+from keeper.protocols.aave_v3 import GET_RESERVE_DATA, GET_RESERVES_LIST, read_reserve
 from keeper.protocols.erc20 import BALANCE_OF
 from keeper.protocols.loan_thresholds import (
     RULE_COUNT,
@@ -38,7 +39,7 @@ from keeper.protocols.loan_thresholds import (
 )
 from keeper.protocols.methods import Method, address, revert_reason
 from keeper.rules.lint import Case, Lint, lint
-from keeper.settings import AddressText, Settings
+from keeper.settings import AddressText, Settings, checked_address, fault_text, meant
 
 LOANS: Final = "loans"
 _CLEAR_RULE: Final = Method("clear_rule", ("uint256",), ())
@@ -46,22 +47,35 @@ _APPROVE: Final = Method("approve", ("address", "uint256"), ("bool",))
 _RAY: Final = 1e27
 
 
+def _checked_token(text: str) -> str:
+    if text.startswith("0x"):
+        return checked_address(text)
+    if not text.strip() or not text.isprintable():
+        raise ValueError("is neither an address nor a symbol")
+    return text
+
+
+TokenText = Annotated[str, AfterValidator(_checked_token)]
+
+
 class RuleText(BaseModel):
     """A rule on a loan as a person writes it, in a TOML file or in options: health as 1.4, amounts in whole tokens.
 
-    `terms` holds what else the contract lets an owner ask for, by the contract's names and in its units.
+    Spans are in seconds, a token is an address or the symbol of one that Aave lists. `terms` holds what else the
+    contract lets an owner ask for, by the contract's names and in its units.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    collateral: AddressText
-    debt: AddressText
+    collateral: TokenText
+    debt: TokenText
     floor: Decimal
     target: Decimal
     ceiling: Decimal = Decimal(0)
     slippage_bps: int = 100
     cooldown: int = Field(default=0, ge=0)
     max_step: Decimal = Field(gt=0)
+    borrow_step: Decimal = Field(default=Decimal(0), ge=0)
     expiry: int | None = None
     days: Decimal = Field(default=Decimal(365), gt=0)
     keeper: AddressText = NOBODY
@@ -125,9 +139,7 @@ def read_rule(path: Path | None, options: Mapping[str, Any]) -> RuleText:
     try:
         return RuleText.model_validate(said)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the rule"
-        raise Misconfigured(f"rule: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise Misconfigured(f"rule: {fault_text(error, RuleText)}") from None
 
 
 def write_rule(
@@ -136,21 +148,20 @@ def write_rule(
     """The call that sets a rule of an owner, a new one without `id_`, and before it the allowance it lives from."""
     node, head, at, who = _meet(settings, owner, thresholds)
     held = Loans(node, at, [who])
-    (asset,) = Assets(node).of([Address(text.debt)], head)
-    rule = _rule_of(text, asset.decimals, head.timestamp)
+    sold, owed = _tokens(node, held.aave, (text.collateral, text.debt), head)
+    rule = _rule_of(text, sold, owed, head.timestamp)
     (counted,) = ask_together(node, [Call(at, RULE_COUNT.call(who))], head.hash)
     count = RULE_COUNT.read(counted or b"")[0]
     number = count if id_ is None else id_
     if number > count:
-        raise Misconfigured(f"rule: {number} is past the end of the {count} rules that {who} has")
+        raise Misconfigured(f"rule: {number} is past the end: {who} has {count_text(count, 'rule')}")
     if rule.terms == PLAIN:
         data = SET_RULE.call(number, rule_fields(rule))
     else:
         data = SET_RULE_AND_TERMS.call(number, rule_fields(rule), terms_fields(rule.terms))
     calls = [Call(at, data)]
-    said = [
-        f"{'sets' if number == count else 'replaces'} rule {number}: below {text.floor} back to {text.target}"
-    ]
+    verb = "sets" if number == count else "replaces"
+    said = [f"{verb} loan rule {number}: {rule_text(rule, sold, owed)}"]
     try_as_owner(node, who, calls[0], head)
     if approve:
         (told,) = ask_together(node, [Call(held.aave, GET_RESERVE_DATA.call(rule.collateral))], head.hash)
@@ -158,7 +169,7 @@ def write_rule(
         if token == NOBODY:
             raise Misconfigured(f"rule: Aave at {held.aave} does not list {rule.collateral}")
         calls.insert(0, Call(token, _APPROVE.call(at, 2**256 - 1)))
-        said.insert(0, f"lets {at} take the collateral's aToken {token}, without limit")
+        said.insert(0, f"lets {at} take the aToken of {sold.symbol}, {token}, without limit")
         try_as_owner(node, who, calls[0], head)
     return Written(settings.chain.id, who, tuple(calls), tuple(said))
 
@@ -229,16 +240,73 @@ def _contract(settings: Settings, owner: Address, named: str | None) -> Address:
     return Address(places[0])
 
 
-def _rule_of(text: RuleText, decimals: int, now: int) -> LoanRule:
-    names = {field.name for field in fields(Terms)}
-    if unknown := sorted(set(text.terms) - names):
-        raise Misconfigured(f"rule: there are no terms {', '.join(unknown)}, only {', '.join(sorted(names))}")
+def _tokens(node: Node, aave: Address, named: Sequence[str], head: Block) -> list[Asset]:
+    """Tokens by their addresses, or by their symbols among those that Aave lists."""
+    assets = Assets(node)
+    found: list[Asset] = []
+    listed: Sequence[Asset] = ()
+    for name in named:
+        if name.startswith("0x"):
+            found += assets.of([Address(name)], head)
+            continue
+        if not listed:
+            (told,) = ask_together(node, [Call(aave, GET_RESERVES_LIST.call())], head.hash)
+            (reserves,) = GET_RESERVES_LIST.read(told or b"")
+            listed = assets.of([address(each) for each in reserves], head)
+        meant = [asset for asset in listed if asset.symbol.casefold() == name.casefold()]
+        if len(meant) != 1:
+            those = ", ".join(f"{asset.symbol} {asset.address}" for asset in meant or listed)
+            raise Misconfigured(f"rule: Aave lists {count_text(len(meant), name)}; say the address: {those}")
+        found += meant
+    return found
+
+
+def rule_text(rule: LoanRule, sold: Asset, owed: Asset) -> str:
+    """All that a rule asks for, in a sentence."""
+    band, limits, terms = rule.band, rule.limits, rule.terms
+    floor, target, ceiling = (
+        decimal_text(bps, 4) for bps in (band.floor_bps, band.target_bps, band.ceiling_bps)
+    )
+    measure, beyond = (
+        ("leverage", ("above", "below")) if terms.in_leverage else ("health", ("below", "above"))
+    )
+    step, borrowed = (
+        f"at most {decimal_text(each, owed.decimals)} {owed.symbol} at once"
+        for each in (limits.max_step, terms.borrow_step)
+    )
+    told = [
+        f"{sold.symbol} {sold.address} against {owed.symbol} {owed.address}",
+        f"{beyond[0]} a {measure} of {floor} back to {target}, {step}",
+    ]
+    if band.ceiling_bps:
+        far = borrowed if terms.borrow_step else "but no borrow_step lets it borrow"
+        told.append(f"{beyond[1]} {ceiling} borrows, {far}")
+    told.append(f"slippage {limits.slippage_bps} bps")
+    told.append(f"cooldown {span_text(limits.cooldown) if limits.cooldown else 'none'}")
+    told.append(f"expires {date_text(limits.expiry)}")
+    told.append("anyone may act" if limits.keeper == NOBODY else f"only {limits.keeper} may act")
+    plain = {"in_leverage", "borrow_step"}
+    more = {field.name: getattr(terms, field.name) for field in fields(Terms) if field.name not in plain}
+    told += [f"{name} {value}" for name, value in more.items() if value]
+    return "; ".join(told)
+
+
+def _rule_of(text: RuleText, sold: Asset, owed: Asset, now: int) -> LoanRule:
+    names = [field.name for field in fields(Terms)]
+    for name in text.terms:
+        if name not in names:
+            raise Misconfigured(f"rule: terms.{name}: there is no such term; {meant(name, names)}")
+    if text.borrow_step and "borrow_step" in text.terms:
+        raise Misconfigured("rule: borrow_step: is said twice, in whole tokens and in terms")
+    decimals, terms = owed.decimals, dict(text.terms)
+    if text.borrow_step:
+        terms["borrow_step"] = _scaled(text.borrow_step, decimals, "borrow_step")
     expiry = now + int(text.days * 86_400) if text.expiry is None else text.expiry
     band = Band(*(_scaled(each, 4, "a health") for each in (text.floor, text.target, text.ceiling)))
     step = _scaled(text.max_step, decimals, "max_step")
     limits = Limits(text.slippage_bps, text.cooldown, step, expiry, Address(text.keeper))
-    terms: Mapping[str, Any] = text.terms
-    return LoanRule(Address(text.collateral), Address(text.debt), band, limits, Terms(**terms))
+    asked: Mapping[str, Any] = terms
+    return LoanRule(sold.address, owed.address, band, limits, Terms(**asked))
 
 
 def _scaled(value: Decimal, places: int, what: str) -> int:

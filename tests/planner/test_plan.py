@@ -229,7 +229,8 @@ def test_a_rule_file__of_a_loan__is_read_by_the_keeper_and_refused_by_no_contrac
     assert (read.floor, read.target) == (Decimal("1.3457"), Decimal("1.65"))
     assert read.ceiling == (Decimal("2.1") if math.isfinite(ceiling) else 0)
     assert read.max_step >= path.actions.traded[path.actions.side == DOWN].max()
-    assert ("borrow_step" in read.terms) == math.isfinite(ceiling)
+    assert (read.borrow_step > 0) == math.isfinite(ceiling)
+    assert "# most repaid at once, in whole debt tokens" in text
     options = dict(re.findall(r"--([a-z-]+) (\d+)", text))
     band = Band(*(int(options[f"{edge}-bps"]) for edge in ("floor", "target", "ceiling")))
     assert band.floor_bps == 13_457

@@ -115,21 +115,66 @@ def test_set__that_the_contract_would_refuse__is_its_own_sentence(world: World, 
     assert said == "rule: the contract would refuse it: rule: floor is not below the target"
 
 
+def test_set__by_symbols__says_the_whole_rule_before_it_is_signed(world: World, tmp_path: Path) -> None:
+    owner, path, file = world.roles.owner, config(world, tmp_path), tmp_path / "rule.toml"
+    world.open_loan(owner, 100, health=2)
+    file.write_text(
+        'collateral = "weth"\ndebt = "USDC"\nfloor = 1.4\ntarget = 1.7\nceiling = 2.5\nmax_step = 50_000\n'
+        f"borrow_step = 20_000.5\ncooldown = 3_600\nexpiry = {world.node.head().timestamp + 86_400}\n"
+        "[terms]\nspeed_bps = 5000\n"
+    )
+    made = keeper("rule", "set", owner, "--file", file, "--approve", "--config", path)
+    first, *allows, sets = made.stderr.splitlines()
+    assert first == f"for {owner} to sign on chain {world.chain_id}:"
+    assert len(allows) == 1
+    assert allows[0].startswith(f"1. lets {world.thresholds} take the aToken of WETH, ")
+    date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(world.node.head().timestamp + 86_400))
+    assert sets == (
+        f"2. sets loan rule 0: WETH {world.weth.token} against USDC {world.usdc.token}; below a health of 1.4 back to "
+        "1.7, at most 50,000 USDC at once; above 2.5 borrows, at most 20,000.5 USDC at once; slippage 100 bps; "
+        f"cooldown 1 hour; expires {date}; anyone may act; speed_bps 5000"
+    )
+    written = json.loads(made.stdout)
+    assert [f"{n}. {call['does']}" for n, call in enumerate(written["calls"], 1)] == [*allows, sets]
+    sent_by(world, written)
+    (shown,) = json.loads(keeper("rule", "show", owner, "--json", "--config", path).stdout)["positions"]
+    assert (shown["collateral"], shown["debt"]) == (world.weth.token, world.usdc.token)
+    assert (shown["borrow_step"], shown["speed_bps"]) == ("20000500000", 5_000)
+
+    said = keeper("rule", "set", owner, "--file", file, "--collateral", "WEHT", "--config", path)
+    assert f"rule: Aave lists no WEHT; say the address: WETH {world.weth.token}" in one_sentence(said, 2)
+
+
+def test_set__with_a_key_misspelt__says_which_is_meant(world: World, tmp_path: Path) -> None:
+    path, file = config(world, tmp_path), tmp_path / "rule.toml"
+    for text, wanted in (
+        ("max_stepp = 1\n", "rule: max_stepp: there is no such key; did you mean max_step?"),
+        (
+            "max_step = 1\n[terms]\nspeed = 3\n",
+            "rule: terms.speed: there is no such term; did you mean speed_bps?",
+        ),
+        ("max_step = 1\nborrow_step = 1\n[terms]\nborrow_step = 1\n", "rule: borrow_step: is said twice"),
+    ):
+        file.write_text(text)
+        said = keeper("rule", "set", world.roles.owner, *options(world), "--file", file, "--config", path)
+        assert one_sentence(said, 2).startswith(wanted)
+
+
 def test_set__that_makes_no_sense__is_one_sentence_that_says_where(world: World, tmp_path: Path) -> None:
     path, owner = config(world, tmp_path), world.roles.owner
     given = options(world)
     for words, wanted in (
-        (given, "rule: max_step: Field required"),
+        (given, "rule: max_step: is missing"),
         ([*given, "--max-step", "much"], "rule: max_step: "),
         ([*given, "--max-step", "0.0000001"], "rule: 1E-7 is not max_step of at most 6 decimals"),
-        ([*given, "--max-step", "1", "--id", "3"], "rule: 3 is past the end of the 0 rules"),
+        ([*given, "--max-step", "1", "--id", "3"], "rule: 3 is past the end: "),
         ([*given, "--max-step", "1", "--file", str(tmp_path / "none.toml")], "cannot be read"),
     ):
         assert wanted in one_sentence(keeper("rule", "set", owner, *words, "--config", path), 2)
     file = tmp_path / "rule.toml"
     file.write_text("[terms]\nwishes = 3\n")
     said = keeper("rule", "set", owner, *given, "--max-step", "1", "--file", file, "--config", path)
-    assert "there are no terms wishes, only" in one_sentence(said, 2)
+    assert "rule: terms.wishes: there is no such term; those there are: in_leverage" in one_sentence(said, 2)
 
 
 def test_clear__of_a_rule_that_is_not_there__is_refused_in_the_contracts_words(
