@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
     from keeper.planner.plan import Effort, Question
     from keeper.planner.results import Kind
 
+_SETS = "keeper rule set "
+_TITLES = 20
+"""How wide the column is that says what each figure is."""
+_ON_SCREEN = (
+    "certainty_fee_bps",
+    "cost_bps",
+    "tracking_error",
+    "trades",
+    "max_drawdown",
+    "cvar_95_day",
+    "min_health",
+    "liquidations",
+)
 _SETTINGS: Mapping[str, Any] = {
     "no_args_is_help": True,
     "context_settings": {"help_option_names": ["-h", "--help"]},
@@ -625,7 +639,7 @@ def _tell_plan(question: Question, effort: Effort, scheduler: str | None, out: P
     except OSError as error:
         raise Misconfigured(f"plan: {out} cannot be written to ({error.strerror or error})") from error
     if as_json:
-        print(json.dumps(_plan_json(found), indent=2, allow_nan=False))
+        print(json.dumps(_plan_json(found, out), indent=2, allow_nan=False))
     else:
         _print_plan(Console(highlight=False), found, out)
 
@@ -645,14 +659,14 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield on_progress
 
 
-def _plan_json(found: Findings) -> dict[str, Any]:
+def _plan_json(found: Findings, out: Path) -> dict[str, Any]:
     front = found.front
     return {
         "title": found.title,
         "objective": found.objective,
         "risk_aversion": found.risk_aversion,
         "rule": tomllib.loads(found.rule_file),
-        "command": _command(found),
+        "command": _command(found, out),
         "planned": _lived_json(found.chosen),
         "compared": [_lived_json(each) for each in found.compared],
         "frontier": {
@@ -731,23 +745,18 @@ def _say(figures: Mapping[str, float], as_json: bool, notes: Sequence[str] = ())
 
 
 def _print_plan(console: Console, found: Findings, out: Path) -> None:
+    from keeper.report.plan_page import figures_of
+
     console.print(Text(f"{found.title}: {found.objective}", "bold"))
-    shown = (
-        "certainty_fee_bps",
-        "cost_bps",
-        "tracking_error",
-        "trades",
-        "max_drawdown",
-        "cvar_95_day",
-        "liquidations",
-    )
+    # Rules across, of which there are few: figures across would be cut on a narrow terminal.
     table = Table()
-    table.add_column("rule", no_wrap=True)
-    for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
-    for lived in (found.chosen, *found.compared):
-        figures = lived.metrics.table()
-        table.add_row(lived.name, *(_figure(figures[name]) for name in shown))
+    table.add_column("", min_width=_TITLES)
+    everyone = (found.chosen, *found.compared)
+    widest = max((console.width - _TITLES - 4) // len(everyone) - 3, 1)
+    for lived in everyone:
+        table.add_column(Text(lived.name), justify="right", max_width=widest, overflow="fold")
+    for title, *figures in figures_of(found, _ON_SCREEN):
+        table.add_row(title, *map(Text, figures))
     console.print(table)
     told = ", ".join(
         f"{name} {_figure(value)}" for name, value in found.chosen.rule.items() if math.isfinite(value)
@@ -762,16 +771,22 @@ def _print_plan(console: Console, found: Findings, out: Path) -> None:
     for note in found.notes:
         console.print(Text(f"note: {note}", "dim"))
     console.print(
-        f"{out / 'plan.html'} has the frontier and all else, {out / 'rule.toml'} the rule for the chain"
+        f"{out / 'plan.html'} has the frontier and all else, {out / 'rule.toml'} the rule for the chain",
+        soft_wrap=True,
     )
-    if command := _command(found):
+    if command := _command(found, out):
         console.print(command, soft_wrap=True)
 
 
-def _command(found: Findings) -> str | None:
-    """What sets the rule on chain, if anything does."""
+def _command(found: Findings, out: Path) -> str | None:
+    """What sets the rule on chain, if anything does, as it is typed here."""
+    from keeper.report.texts import command_text
+
     first = found.rule_file.partition("\n")[0].removeprefix("# ")
-    return first if first.startswith("keeper rule set ") else None
+    if not first.startswith(_SETS):
+        return None
+    asked = first.removeprefix(_SETS).replace("rule.toml", shlex.quote(str(out / "rule.toml")), 1)
+    return f"{command_text()} rule set {asked}"
 
 
 def _figure(value: float) -> str:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +44,7 @@ from keeper.domain.errors import Misconfigured
 from keeper.journal.journal import Reader
 from keeper.report import page, screen
 from keeper.report.record import Record
-from keeper.report.texts import clock_text
+from keeper.report.texts import clock_text, command_text
 
 DEFAULT_GAS_GWEI: Final = 30.0
 MAX_MOVE_BPS: Final = 200
@@ -101,8 +100,7 @@ def print_record(console: Console, record: Record, out: Path) -> None:
     screen.print_record(console, record)
     if record.acts:
         block = record.acts[0].block - 1
-        command = sys.argv[0] if Path(sys.argv[0]).name == "keeper" else "keeper"
-        hint = f"{command} explain {record.owner} --block {block} --config {out / 'demo' / CONFIG}"
+        hint = f"{command_text()} explain {record.owner} --block {block} --config {out / 'demo' / CONFIG}"
         console.print(Text(f"Any block can be asked about: {hint}", style="dim"), soft_wrap=True)
     console.print(
         Text(f"Plots: {out / 'demo.html'}   Figures: {out / 'demo.json'}", style="bold"), soft_wrap=True

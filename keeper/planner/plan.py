@@ -21,7 +21,7 @@ from keeper.planner.cases import SCALINGS, BasketCase, Case
 from keeper.planner.costs import Costs
 from keeper.planner.ensemble import FIGURES, Lives, ensemble, live_through, share_best
 from keeper.planner.findings import Findings, Lived
-from keeper.planner.frontier import TheoryPoint, frontier, theory_point
+from keeper.planner.frontier import Frontier, TheoryPoint, frontier, theory_point
 from keeper.planner.objectives import Objective
 from keeper.planner.results import YEAR, Floats, Kind, Path, Scores
 from keeper.planner.rule_file import Assets, rule_file
@@ -32,6 +32,12 @@ from keeper.planner.walk import walk_forward
 
 _CHECKED: Final = 40
 _BLOCK_OF_DAYS: Final = 20.0
+_WEIGHED: Final = {
+    "cost_bps": "cost a year in basis points",
+    "max_drawdown": "drawdown",
+    "cvar_95_day": "CVaR of a day",
+}
+"""The figures that are held against their own intervals."""
 _RISK_UNITS: Final[Mapping[Kind, str]] = {
     "basket": "tracking error a year",
     "loan": "CVaR of a day at 95 %",
@@ -131,11 +137,11 @@ def plan(
         risk=risk,
         risk_unit=_RISK_UNITS[case.kind],
         fee=fee,
-        front=frontier(cost, risk),
+        front=_front(scores, cost, risk),
         theory=_theory(case, question, g),
         crashes={name: metrics.measure(span, g) for name, span in found.items()},
         folds=folds,
-        doubts=tuple(_doubts(case, scores, fee, thumbs, lives, g, effort.seed)),
+        doubts=(*_doubts(case, scores, fee, thumbs, lives, g, effort.seed), *outside(told)),
         notes=case.notes,
         rule_file=rule_file(case.kind, told[0].rule, path, question.assets),
     )
@@ -169,6 +175,12 @@ def _axes(scores: Scores) -> tuple[Floats, Floats]:
     """Cost in basis points a year, and risk in its kind's unit."""
     cost = scores.shortfall_bps_per_year if scores.kind == "range" else scores.cost_bps_per_year
     return cost, scores["cvar_95"] if scores.kind == "loan" else scores.tracking_error
+
+
+def _front(scores: Scores, cost: Floats, risk: Floats) -> Frontier:
+    """The frontier of what was never liquidated, where anything was not: what has been lost is calm, and not safe."""
+    lost = scores["liquidations"] > 0
+    return frontier(cost, np.where(lost & ~lost.all(), np.inf, risk))
 
 
 def _theory(case: Case, question: Question, risk_aversion: float) -> dict[str, TheoryPoint]:
@@ -230,6 +242,24 @@ def _doubts(
         said.append(
             f"Its band moves {scaling}: as wide as it says at 80 % a year, at most four times wider or narrower."
         )
+    return said
+
+
+def outside(lives: Sequence[Lived]) -> list[str]:
+    """A sentence for each rule whose figures few histories that might have been would give it."""
+    said = []
+    for lived in lives:
+        figures = lived.metrics.table()
+        beyond = [
+            f"{_WEIGHED[name]} {figures[name]:.4g} beside {low:.4g} to {high:.4g}"
+            for name, (low, high) in lived.intervals.items()
+            if name in _WEIGHED and not low <= figures[name] <= high
+        ]
+        if beyond:
+            said.append(
+                f"This history was no usual one for “{lived.name}”: outside what 90% of those that might have been "
+                f"gave it lie {', '.join(beyond)}."
+            )
     return said
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -62,7 +62,8 @@ _OF_KIND: Final[Mapping[str, tuple[tuple[str, str, tuple[str, float]], ...]]] = 
 _CAPTIONS: Final = {
     "frontier": (
         "Every rule that was tried. The line joins those that no other beats on both. The "
-        "knee depends on what was tried, and is where to start looking. Stars are where theory puts its band."
+        "knee depends on what was tried, and is where to start looking. Stars are where theory puts its band. Crosses "
+        "were liquidated: what is left of them is calm because little is left, and the line leaves them out."
     ),
     "life": "Above, the price and what the rule did at it; below, what the rule watches, and its band.",
     "cost": "Basis points of net worth a year, by what they went for.",
@@ -160,6 +161,17 @@ def _cards(found: Findings) -> str:
         )
         for kind, title, lived in everyone
     )
+
+
+def figures_of(found: Findings, names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Figures of the chosen rule and of those compared, a row each; what a kind does not have is left out."""
+    known = {name: (title, unit) for name, title, unit in _rows(found)}
+    everyone = (found.chosen, *found.compared)
+    return [
+        (known[name][0], *(_text(getattr(lived.metrics, name), known[name][1]) for lived in everyone))
+        for name in names
+        if name in known
+    ]
 
 
 def _compared(found: Findings) -> str:

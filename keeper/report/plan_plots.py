@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from keeper.planner.findings import Findings, Lived
-from keeper.planner.results import DOWN, FAILED, LIQUIDATED, UP
+from keeper.planner.results import DOWN, FAILED, LIQUIDATED, UP, Ints
 from keeper.planner.sketch import drawdown as depth_of
 from keeper.planner.sketch import extremes, heat_map, shares_of
 from keeper.report.ink import (
@@ -52,19 +52,17 @@ def frontier(found: Findings) -> str:
     figure.update_layout(hovermode="closest", dragmode="zoom")
     figure.update_xaxes(title={"text": _cost_axis(found), "font": {"color": SOFT}}, fixedrange=False)
     figure.update_yaxes(fixedrange=False)
-    # Thinned evenly: the frontier itself is drawn whole.
-    step = -(-len(found.cost) // _MOST_RULES)
-    kept = slice(None, None, step)
-    # Not by WebGL, which not every reader's browser has.
-    figure.add_scatter(
-        x=found.cost[kept].tolist(),
-        y=found.risk[kept].tolist(),
-        name="rules tried",
-        mode="markers",
-        marker={"size": 4, "color": SOFT, "opacity": 0.35},
-        text=[_rule_text(found.scores.row(at), found) for at in range(0, len(found.cost), step)],
-        hovertemplate="%{text}<extra></extra>",
-    )
+    # A position that was liquidated has little left to lose, and would look the calmest of all.
+    lost = found.scores["liquidations"] > 0
+    _cloud(figure, found, "rules tried", np.flatnonzero(~lost), {"color": SOFT, "opacity": 0.35})
+    if lost.any():
+        _cloud(
+            figure,
+            found,
+            "liquidated",
+            np.flatnonzero(lost),
+            {"color": DANGER, "symbol": "x", "opacity": 0.35},
+        )
     front = found.front
     figure.add_scatter(
         x=front.cost.tolist(),
@@ -87,6 +85,20 @@ def frontier(found: Findings) -> str:
         figure.update_xaxes(type="log", tickformat="~s")
         figure.update_yaxes(type="log")
     return json_of(figure)
+
+
+def _cloud(figure: Any, found: Findings, name: str, rules: Ints, marker: dict[str, Any]) -> None:
+    """Rules as points, thinned evenly; not by WebGL, which not every reader's browser has."""
+    kept = rules[:: max(-(-len(rules) // _MOST_RULES), 1)]
+    figure.add_scatter(
+        x=found.cost[kept].tolist(),
+        y=found.risk[kept].tolist(),
+        name=name,
+        mode="markers",
+        marker={"size": 4, **marker},
+        text=[_rule_text(found.scores.row(int(at)), found) for at in kept],
+        hovertemplate="%{text}<extra></extra>",
+    )
 
 
 def life(found: Findings) -> str:

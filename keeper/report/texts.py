@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
+
+
+def command_text() -> str:
+    """How to type `keeper` in this place: its name where that is on PATH, else the path of the one beside Python."""
+    if shutil.which("keeper"):
+        return "keeper"
+    beside = Path(sys.executable).with_name("keeper")
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
 
 
 def clock_text(seconds: int, form: str = "%d %b %H:%M") -> str:

@@ -17,6 +17,7 @@ from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
 from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.units import NOBODY, Address
+from keeper.planner import metrics
 from keeper.planner.cases import (
     AGAINST_VOLATILITY,
     FIXED,
@@ -26,8 +27,9 @@ from keeper.planner.cases import (
     loan_case,
 )
 from keeper.planner.costs import Costs, Impact, ether_history
+from keeper.planner.findings import Lived
 from keeper.planner.objectives import WISHES, objective
-from keeper.planner.plan import Effort, plan
+from keeper.planner.plan import Effort, outside, plan
 from keeper.planner.questions import AAVE_WETH, basket_question, loan_question, range_question
 from keeper.planner.results import COLUMNS, DOWN, Floats, Scores
 from keeper.planner.rule_file import Assets, rule_file
@@ -180,9 +182,24 @@ def test_a_plan__for_a_loan__is_never_liquidated_on_the_history_it_asks_for_none
     (none,) = [each for each in found.compared if each.name == "no rule"]
     assert none.metrics.liquidations > 0
     assert any("it is liquidated at least once" in doubt for doubt in found.doubts)
+    lost = found.scores["liquidations"] > 0
+    assert lost.any()
+    assert not lost[found.front.members].any()
     told = tomllib.loads(found.rule_file)
     assert told["target"] == "1.6500"
     assert 1 < float(told["floor"]) < 1.65
+
+
+def test_a_figure__outside_its_own_interval__is_a_doubt() -> None:
+    case = loan_case(random_history(1), AAVE_WETH, COSTS)
+    rule = {"floor": 1.3, "target": 1.65, "ceiling": math.inf, "cooldown": 0.0, "look": 1.0, "scale": 0.0}
+    measured = metrics.measure(case.path(np.array(list(rule.values()))), 5)
+    depth = measured.max_drawdown
+    within = Lived("usual", rule, measured, {"max_drawdown": (depth / 2, depth * 2)})
+    beyond = Lived("odd", rule, measured, {"max_drawdown": (depth * 2, depth * 3), "trades": (-2.0, -1.0)})
+    (doubt,) = outside((within, beyond))
+    assert doubt.startswith("This history was no usual one for “odd”: ")
+    assert f"drawdown {depth:.4g} beside {depth * 2:.4g} to {depth * 3:.4g}" in doubt
 
 
 def test_a_plan__that_nothing_can_keep_to__says_so() -> None:

@@ -100,6 +100,17 @@ def test_the_page__of_a_plan__holds_every_plot_as_sound_json(of_a_basket: Findin
         assert not re.search(r'"#0[1-6]0[1-6]0[1-6]"', data), name
 
 
+def test_the_frontiers_plot__of_a_loan__crosses_out_what_was_liquidated(of_a_loan: Findings) -> None:
+    lost = of_a_loan.scores["liquidations"] > 0
+    assert lost.any()
+    assert not lost.all()
+    traces = {trace["name"]: trace for trace in json.loads(plan_plots.frontier(of_a_loan))["data"]}
+    crosses = traces["liquidated"]
+    assert crosses["marker"]["symbol"] == "x"
+    assert len(crosses["x"]) == np.count_nonzero(lost)
+    assert len(traces["rules tried"]["x"]) == np.count_nonzero(~lost)
+
+
 def test_the_frontiers_plot__of_a_plan__holds_theory_the_compared_and_the_chosen(
     of_a_basket: Findings,
 ) -> None:
