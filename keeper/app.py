@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from eth_utils.address import is_address
 
-from keeper.breakers import NAMES, BreakerLimits
+from keeper.breakers import NAMES, PAUSE, BreakerLimits, pause_text
 from keeper.chain import endpoints
 from keeper.chain.heads import Heads
 from keeper.chain.node import Node
@@ -28,7 +28,7 @@ from keeper.domain.errors import (
     Unsafe,
 )
 from keeper.domain.units import Address
-from keeper.journal.journal import Journal, Latch, Page, Reader, reset
+from keeper.journal.journal import Journal, Latch, Page, Reader, hold, reset
 from keeper.latches import Latches
 from keeper.positions.baskets import BasketPositions
 from keeper.positions.loans import LoanPositions
@@ -50,11 +50,12 @@ from keeper.turn import Keeper, Turn, TurnLimits
 _CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
 """Arbitrum's chains count what a transaction costs on Ethereum into its gas."""
 _STANDBY_SECONDS = 0.5
-_KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positions]] = {
+KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positions]] = {
     "baskets": BasketPositions,
     "loans": LoanPositions,
     "ranges": RangePositions,
 }
+"""Every kind of position by its name in keeper.toml."""
 
 
 def connect(settings: Settings) -> Node:
@@ -73,9 +74,9 @@ def watched(settings: Settings, node: Node) -> tuple[Positions, ...]:
 
 
 def _kind(name: str) -> Callable[[Node, Address, Sequence[Address], Doubts], Positions]:
-    if name not in _KINDS:
-        raise Misconfigured(f"settings: watch.kind: there is no kind {name!r}, only {', '.join(_KINDS)}")
-    return _KINDS[name]
+    if name not in KINDS:
+        raise Misconfigured(f"settings: watch.kind: there is no kind {name!r}, only {', '.join(KINDS)}")
+    return KINDS[name]
 
 
 def signer(settings: Settings) -> LocalSigner:
@@ -281,11 +282,16 @@ def look(settings: Settings) -> tuple[Block, list[Look]]:
     return head, [look for positions in watched(settings, node) for look in positions.look(head)]
 
 
+def pause(settings: Settings, reason: str) -> tuple[Latch, bool]:
+    """Let no keeper of this journal send anything new until it is resumed; whether it went on until now."""
+    return hold(settings.journal.place, PAUSE, pause_text(reason))
+
+
 def resume(settings: Settings, breakers: Sequence[str]) -> tuple[Latch, ...]:
-    """Reset the named breakers, or all; those that were latched. A running keeper sees it in its next turn."""
-    unknown = sorted(set(breakers) - set(NAMES))
-    if unknown:
-        raise Misconfigured(f"resume: there is no breaker {', '.join(unknown)}, only {', '.join(NAMES)}")
+    """Reset the named breakers or the pause, or all; those that were latched. A running keeper sees it next turn."""
+    known = (*NAMES, PAUSE)
+    if unknown := sorted(set(breakers) - set(known)):
+        raise Misconfigured(f"resume: there is no breaker {', '.join(unknown)}, only {', '.join(known)}")
     return reset(settings.journal.place, breakers)
 
 

@@ -31,7 +31,10 @@ _TRANSFER: Final = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df5
 _SWAP: Final = "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca67"
 """The topic of Uniswap V3's `Swap(address,address,int256,int256,uint160,uint128,int24)`, of its pool's own words."""
 _WORD: Final = 64
+_LONGEST_REASON: Final = 200
 NAMES: Final = (REVERTS, SLIPPAGE, GAS, TURNOVER, FREQUENCY, REORG, QUORUM)
+PAUSE: Final = "pause"
+"""The latch that no breaker trips: a person sets it, and a person takes it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,12 @@ class Trip:
 
     name: str
     why: str
+
+
+def pause_text(reason: str) -> str:
+    """Why nothing is sent while a person has paused it, with their own reason as far as it can be seen."""
+    seen = "".join(letter for letter in reason if letter.isprintable()).strip()[:_LONGEST_REASON]
+    return f"pause: a person asked for it ({seen})" if seen else "pause: a person asked for it"
 
 
 def too_many_reverts(flights: Sequence[Flight], limits: BreakerLimits) -> Trip | None:

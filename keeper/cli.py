@@ -46,6 +46,10 @@ Config = Annotated[
     typer.Option("--config", "-c", help="keeper.toml; by default the one here, or the running devnet's."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+MayPause = Annotated[
+    bool,
+    typer.Option("--may-pause", help="Whoever signs in to the dashboard may pause and resume the keeper."),
+]
 
 
 def _version(asked: bool) -> None:
@@ -90,6 +94,7 @@ def run(
     web_at: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The same, elsewhere than on 127.0.0.1:8787.")
     ] = None,
+    may_pause: MayPause = False,
     as_json: Json = False,
 ) -> None:
     """Run the keeper until it is stopped: take a turn at every new block."""
@@ -107,7 +112,9 @@ def run(
             show.print_turn(console, turn, dry_run, settings.kinds)
 
     with ExitStack() as opened:
-        standing = opened.enter_context(_serving(settings, web_at or WEB)) if web or web_at else None
+        standing = None
+        if web or web_at:
+            standing = opened.enter_context(_serving(settings, web_at or WEB, may_pause))
 
         def on_open(keeper: Keeper) -> None:
             if standing and keeper.sender:
@@ -122,9 +129,10 @@ def web(
         str,
         typer.Argument(metavar="[HOST:PORT]", help="Where to listen; loopback only, unless you say more."),
     ] = WEB,
+    may_pause: MayPause = False,
     config: Config = None,
 ) -> None:
-    """Show the dashboard of a keeper that runs elsewhere on this machine; it reads, and changes nothing.
+    """Show the dashboard of a keeper that runs elsewhere on this machine; it only reads, unless it may pause.
 
     Its token is made once and kept beside the journal, or is given as KEEPER_WEB_TOKEN. Prometheus reads /metrics with
     the same token as a bearer's.
@@ -132,7 +140,7 @@ def web(
     from keeper.settings import read_settings
 
     ended = threading.Event()
-    with _serving(read_settings(_config(config)), place):
+    with _serving(read_settings(_config(config)), place, may_pause):
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: ended.set())
         while not ended.wait(3600):
@@ -191,21 +199,38 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
 
 
 @cli.command()
+def pause(
+    reason: Annotated[str, typer.Argument(help="Why, for whoever asks.")] = "",
+    config: Config = None,
+) -> None:
+    """Let nothing more be sent until `keeper resume`; what is under way is followed to its end.
+
+    It is written in the journal, so that every keeper of that journal obeys from then on, after a restart too.
+    """
+    from keeper import app
+    from keeper.settings import read_settings
+
+    latch, is_new = app.pause(read_settings(_config(config)), reason)
+    print(f"{'paused' if is_new else 'was paused already'}, at block {latch.block}: {latch.why}")
+
+
+@cli.command()
 def resume(
     breakers: Annotated[
-        list[str] | None, typer.Argument(help="Which breakers to reset; all that are latched by default.")
+        list[str] | None,
+        typer.Argument(help="Which breakers to reset, or `pause`; all that are latched by default."),
     ] = None,
     config: Config = None,
 ) -> None:
-    """Reset breakers that have tripped, once you know why they did; exit 4 if none is latched."""
+    """Go on after a pause, or after breakers have tripped and you know why they did; exit 4 if none is latched."""
     from keeper import app
     from keeper.settings import read_settings
 
     found = app.resume(read_settings(_config(config)), breakers or [])
     for latch in found:
-        print(f"reset {latch.name}, which tripped at block {latch.block}: {latch.why}")
+        print(f"reset {latch.name}, which was latched at block {latch.block}: {latch.why}")
     if not found:
-        print("journal: no such breaker is latched", file=sys.stderr)
+        print("journal: nothing of the kind is latched", file=sys.stderr)
         raise typer.Exit(UNKNOWN)
 
 
@@ -244,13 +269,14 @@ def devnet(
         return serve.build_world(anvil, aave, eth_price, weth_is_token0, say)
 
     tell = show.print_json if as_json else partial(show.print_devnet, show.console())
-    serve.serve(DEVNET_FOLDER, port, build, fork_url, tell)
+    serve.serve(DEVNET_FOLDER, port, build, fork_url, tell, say)
 
 
 @cli.command()
 def demo(
     bars: Annotated[
-        Path | None, typer.Option(help="Hourly OHLC bars, CSV or Parquet; Black Thursday by default.")
+        Path | None,
+        typer.Option(help="Hourly OHLC bars, .csv, .csv.gz or .parquet; Black Thursday by default."),
     ] = None,
     start: Annotated[
         str | None, typer.Option("--from", help="The first hour, such as 2020-03-12T06:00, UTC.")
@@ -261,7 +287,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder for demo.html and demo.json.")] = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """Play a crash over two identical loans, one with a rule and a real keeper, one without."""
+    """Play a crash over pairs of a loan, a range and a basket, one of each with a rule and a real keeper."""
     from keeper import show
     from keeper.demo import stage as play
 
@@ -401,7 +427,7 @@ def lint_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
 
 
 @contextmanager
-def _serving(settings: Settings, place: str) -> Iterator[Standing]:
+def _serving(settings: Settings, place: str, may_pause: bool) -> Iterator[Standing]:
     """The dashboard for as long as the block lasts; where it and its token are is told on standard error."""
     try:
         from keeper.watch.serve import serving
@@ -409,7 +435,7 @@ def _serving(settings: Settings, place: str) -> Iterator[Standing]:
         library = (error.name or "").partition(".")[0]
         raise Misconfigured(f"web: {library} is not installed; install the extra `web`") from error
 
-    with serving(settings, place) as standing:
+    with serving(settings, place, may_pause) as standing:
         told = f"web: the dashboard is at {standing.url}"
         if standing.token_file is not None:
             told += f", and its token in {standing.token_file}"

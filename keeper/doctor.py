@@ -10,16 +10,18 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
 from keeper.app import connect, look, send_limits_of, signer, watched
+from keeper.breakers import PAUSE
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, JournalBroken, KeeperError, Unsafe
+from keeper.domain.texts import count_text
 from keeper.domain.units import Address, decimal_text
 from keeper.domain.verdicts import Kind
 from keeper.journal.journal import Reader, stopped_by
@@ -57,12 +59,13 @@ class Finding:
 
 def examine(settings: Settings, config: Path) -> Iterator[Finding]:
     """Every finding, in the order in which a start would stumble over them; none of them raises."""
-    yield from _endpoints(settings)
+    can_be_asked = yield from _endpoints(settings)
     node, head = None, None
     try:
-        node = connect(settings)
-        head = node.head()
-        yield Finding("chain", Grade.GOOD, f"chain: block {head.number} on chain {settings.chain.id}")
+        if can_be_asked:  # else it has been said why not
+            node = connect(settings)
+            head = node.head()
+            yield Finding("chain", Grade.GOOD, f"chain: block {head.number} on chain {settings.chain.id}")
     except KeeperError as error:
         yield Finding("chain", Grade.BAD, str(error), f"edit chain.url, chain.urls or chain.id in {config}")
     if head is not None:
@@ -78,8 +81,8 @@ def examine(settings: Settings, config: Path) -> Iterator[Finding]:
         yield from _rules(settings, node, config)
 
 
-def _endpoints(settings: Settings) -> Iterator[Finding]:
-    """Each endpoint by itself: an answer, the right chain, how long it took."""
+def _endpoints(settings: Settings) -> Generator[Finding, None, bool]:
+    """Each endpoint by itself: an answer, the right chain, how long it took; whether enough of them can be used."""
     urls = settings.chain.endpoints
     needed = settings.chain.quorum or len(urls) // 2 + 1
     able = 0
@@ -91,7 +94,8 @@ def _endpoints(settings: Settings) -> Iterator[Finding]:
             chain_id, number = node.ask_number("eth_chainId"), node.ask_number("eth_blockNumber")
             taken = (time.monotonic() - begun) / 2
         except KeeperError as error:
-            yield Finding("endpoint", Grade.POOR, str(error), "try it with curl, or name another endpoint")
+            grade = Grade.POOR if len(urls) > 1 else Grade.BAD
+            yield Finding("endpoint", grade, str(error), "try it with curl, or name another endpoint")
             continue
         if chain_id != settings.chain.id:
             said = f"node: {node.name} is on chain {chain_id}, and the settings say {settings.chain.id}"
@@ -107,9 +111,12 @@ def _endpoints(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("endpoint", Grade.GOOD, said)
     if able < needed:
-        said = f"chain: {able} of {len(urls)} endpoints can be used, and {needed} must agree"
-        yield Finding("quorum", Grade.BAD, said, "name more endpoints in chain.urls, or lower chain.quorum")
-    elif len(urls) == 1:
+        if len(urls) > 1:
+            said = f"chain: {able} of {len(urls)} endpoints can be used, and {needed} must agree"
+            lower = ", or lower chain.quorum" if needed > 1 else ""
+            yield Finding("quorum", Grade.BAD, said, f"name more endpoints in chain.urls{lower}")
+        return False
+    if len(urls) == 1:
         yield Finding(
             "quorum",
             Grade.POOR if settings.chain.id not in _LOCAL_CHAINS else Grade.GOOD,
@@ -120,6 +127,7 @@ def _endpoints(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "quorum", Grade.GOOD, f"chain: {able} of {len(urls)} endpoints, and {needed} must agree"
         )
+    return True
 
 
 def _clock(head: Block, chain_id: int) -> Finding:
@@ -183,10 +191,11 @@ def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:
         said = f"journal: flights of {', '.join(foreign)} are not over, and the key is {sender}'s"
         yield Finding("journal", Grade.BAD, said, "keeper run, with the key they were signed with")
     yield Finding(
-        "journal", Grade.GOOD, f"journal: it can be used, and {len(open_)} flights in it are not over"
+        "journal", Grade.GOOD, f"journal: it can be used, with {count_text(len(open_), 'flight')} under way"
     )
     for latch in latches:
-        yield Finding("breaker", Grade.BAD, stopped_by(latch), f"keeper resume {latch.name}")
+        grade = Grade.POOR if latch.name == PAUSE else Grade.BAD
+        yield Finding("breaker", grade, stopped_by(latch), f"keeper resume {latch.name}")
 
 
 def _unwritable(path: Path) -> str | None:
@@ -239,12 +248,16 @@ def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
     for seen in looks:
         verdict = seen.verdict
         if verdict.kind in (Kind.BARRED, Kind.BLIND) or verdict.why.partition(":")[0] in _OBSTACLES:
-            said = f"rule {verdict.key.id} of {verdict.key.owner}: {verdict.why}"
+            kind = settings.kinds[verdict.key.thresholds]
+            said = f"{kind} rule {verdict.key.id} of {verdict.key.owner}: {verdict.why}"
             yield Finding("rule", Grade.POOR, said, f"keeper look --config {config}")
         else:
             able += 1
     yield Finding(
-        "rules", Grade.GOOD if able else Grade.POOR, f"rules: {able} of {len(looks)} can be acted on"
+        "rules",
+        Grade.GOOD if able else Grade.POOR,
+        f"rules: {able} of {len(looks)} can be acted on" if looks else "rules: no watched owner has one",
+        "" if looks else "keeper rule set --help",
     )
 
 

@@ -82,15 +82,25 @@ def test_an_endpoint_that_is_gone__is_poor_while_a_quorum_is_left_and_bad_when_n
         Grade.BAD,
         "chain: 1 of 3 endpoints can be used, and 2 must agree",
     )
-    assert "chain.urls" in quorum.next
+    assert quorum.next == "name more endpoints in chain.urls, or lower chain.quorum"
 
 
 def test_an_endpoint_on_another_chain__is_bad(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     with Anvil(chain_id=5) as other:
         monkeypatch.setenv("KEEPER_RPC_URL", other.url)
         findings = examined()
-    assert "is on chain 5" in next(f for f in findings if f.subject == "endpoint").said
-    assert next(f for f in findings if f.subject == "chain").grade is Grade.BAD
+    assert "is on chain 5" in only(findings, Grade.BAD).said
+
+
+def test_one_endpoint_that_is_gone__is_told_once_and_no_quorum_is_spoken_of(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEPER_RPC_URL", NOWHERE)
+    findings = examined()
+    gone = only(findings, Grade.BAD)
+    assert gone.said.startswith(f"node: {NOWHERE}")
+    assert [finding for finding in findings if "quorum" in finding.next] == []
+    assert [finding.subject for finding in findings] == ["endpoint", "key", "journal"]
 
 
 def test_a_clock_behind_the_chain__is_told(
@@ -156,8 +166,19 @@ def test_doctor_and_resume__at_the_command_line__tell_a_latched_breaker_and_rese
             resume(settings, ["nothing"])
         assert resume(settings, ["reverts"]) == ()
         done = keeper("resume", "gas", "--config", path)
-        assert (done.returncode, done.stdout) == (0, "reset gas, which tripped at block 7: breaker: enough\n")
+        assert (done.returncode, done.stdout) == (
+            0,
+            "reset gas, which was latched at block 7: breaker: enough\n",
+        )
         assert journal.latches() == ()
+        assert keeper("pause", "new pools", "--config", path).stdout == (
+            "paused, at block 0: pause: a person asked for it (new pools)\n"
+        )
+        found = next(each for each in examine(settings, path) if each.subject == "breaker")
+        assert (found.grade, found.next) == (Grade.POOR, "keeper resume pause")
+        again = keeper("pause", "--config", path)
+        assert (again.returncode, again.stdout.partition(",")[0]) == (0, "was paused already")
+        assert [latch.name for latch in resume(settings, ["pause"])] == ["pause"]
     assert keeper("resume", "--config", path).returncode == 4
     found = [each for each in examine(settings, path) if each.subject == "breaker"]
     assert found == []

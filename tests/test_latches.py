@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from keeper.breakers import BreakerLimits
+from keeper.breakers import PAUSE, BreakerLimits, pause_text
 from keeper.chain.node import Node
 from keeper.devnet.anvil import Anvil
 from keeper.domain.errors import Unsafe
 from keeper.domain.flights import State
-from keeper.journal.journal import Journal, reset
+from keeper.journal.journal import Journal, hold, reset
 from keeper.latches import Latches
 from tests.send.conftest import Stage
 from tests.send.flights_given import COUNTER, COUNTER_CODE, LIMITS, REFUSING_CODE, intent
@@ -78,6 +78,27 @@ def test_actions_that_revert__in_a_row__latch_and_no_nonce_is_given_until_a_pers
     stage.launch(intent(3))
     stage.mine()
     assert stage.count(3) == 1
+
+
+def test_a_pause__set_beside_a_running_keeper__gives_no_nonce_until_it_is_taken_back(
+    stage: Stage, path: Path
+) -> None:
+    stage.launch(intent(1))
+    latch, is_new = hold(path, PAUSE, pause_text("moving\x1b[2J house"))
+    assert (latch.why, is_new) == ("pause: a person asked for it (moving[2J house)", True)
+    assert hold(path, PAUSE, "pause: again") == (latch, False)
+    stage.mine()
+    stage.follow()
+    for restarted in (False, True):
+        if restarted:
+            stage.restart()
+        with pytest.raises(Unsafe, match=r"pause: .* until a person types `keeper resume pause`"):
+            stage.launch(intent(2))
+    assert stage.flight().state is State.INCLUDED, "what was under way is followed"
+    assert reset(path, [PAUSE]) == (latch,)
+    stage.launch(intent(2))
+    stage.mine()
+    assert stage.count(2) == 1
 
 
 def test_a_latched_breaker__leaves_what_is_in_flight_to_its_end(stage: Stage) -> None:

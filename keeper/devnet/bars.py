@@ -6,6 +6,7 @@ Assumes: a bar's time is when it opens; times without a zone are UTC.
 from __future__ import annotations
 
 import csv
+import gzip
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Bar:
 def read_bars(
     path: Path, start: str | datetime | None = None, end: str | datetime | None = None
 ) -> tuple[Bar, ...]:
-    """The hourly bars of a `.csv` or `.parquet` file, from `start` to `end`, both included.
+    """The hourly bars of a `.csv`, `.csv.gz` or `.parquet` file, from `start` to `end`, both included.
 
     A bare date as `end` takes that whole day in. `Misconfigured` names the row when bars are unsorted, missing or
     impossible; only the bars asked for are judged.
@@ -81,10 +82,11 @@ def read_bars(
 
 
 def _csv(path: Path) -> dict[str, Sequence[Any]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
         try:
             header, *rows = [row for row in csv.reader(file) if row]
-        except (ValueError, csv.Error) as error:
+        except (ValueError, csv.Error, EOFError) as error:
             raise Misconfigured(f"scenario: {path} is not CSV with a header row") from error
     for number, row in enumerate(rows, 1):
         if len(row) != len(header):

@@ -56,8 +56,11 @@ def serve(
     build: Callable[[Anvil], dict[str, Any]],
     fork_url: str | None,
     tell: Callable[[dict[str, Any]], None],
+    say: Callable[[str], None],
 ) -> None:
     """Run Anvil, `build` on it, write manifest and configuration into `folder`, `tell`, and wait for a signal.
+
+    Both files go with the chain they are about, and `say` is told so.
 
     `Misconfigured` when another devnet runs from the folder, unless this one is a fork.
     """
@@ -79,6 +82,8 @@ def serve(
                 pass
             if not anvil.alive:
                 raise Blind("devnet: Anvil ended by itself")
+        if gone := [str(path) for path in files if not path.exists()]:
+            say(f"devnet: stopped, and {' and '.join(gone)} went with it; journals stay")
 
 
 @contextmanager

@@ -422,22 +422,42 @@ class Journal(Reader):
 
 def reset(url: str | os.PathLike[str], names: Sequence[str] = ()) -> tuple[Latch, ...]:
     """Reset the breakers of these names, or all, and say which were latched; a keeper may be writing all the while."""
+    with _beside(url) as db:
+        found = tuple(latch for latch in _latches(db) if not names or latch.name in names)
+        opened = select(func.coalesce(func.max(intent.c.opened), 0)).scalar_subquery()
+        mine = breaker.c.name.in_([latch.name for latch in found]) & breaker.c.forgiven.is_(None)
+        db.execute(update(breaker).where(mine).values(forgiven=opened))
+    return found
+
+
+def hold(url: str | os.PathLike[str], name: str, why: str) -> tuple[Latch, bool]:
+    """Latch by hand at the newest turn's block, and whether it was not latched before; a keeper may be writing
+    all the while, and gives no nonce once this has returned.
+    """
+    with _beside(url) as db:
+        for latch in _latches(db):
+            if latch.name == name:
+                return latch, False
+        block = db.execute(select(func.coalesce(func.max(turn.c.number), 0))).scalar_one()
+        db.execute(insert(breaker), {"name": name, "block": block, "why": why})
+    return Latch(name, block, why), True
+
+
+@contextmanager
+def _beside(url: str | os.PathLike[str]) -> Iterator[Connection]:
+    """One transaction on the journal of a keeper that goes on meanwhile."""
     place = place_of(url)
     with Reader(url):  # which says what is wrong with it
         pass
     connection = place.connect(writing=True)
     try:
-        with connection.begin() as _:
-            found = tuple(latch for latch in _latches(connection) if not names or latch.name in names)
-            opened = select(func.coalesce(func.max(intent.c.opened), 0)).scalar_subquery()
-            mine = breaker.c.name.in_([latch.name for latch in found]) & breaker.c.forgiven.is_(None)
-            connection.execute(update(breaker).where(mine).values(forgiven=opened))
+        with connection.begin():
+            yield connection
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise place.broken(error) from error
     finally:
         connection.close()
         connection.engine.dispose()
-    return found
 
 
 def stopped_by(latch: Latch) -> str:

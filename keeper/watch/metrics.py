@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from keeper.breakers import PAUSE
 from keeper.domain.errors import JournalBroken
 from keeper.domain.flights import State
 from keeper.domain.verdicts import Kind
@@ -75,9 +76,11 @@ def _of_journal(annals: Annals) -> Iterator[Metric]:
             verdicts.add_metric([kind.name.lower()], sum(each.kind is kind for each in newest.verdicts))
         yield verdicts
     breakers = GaugeMetricFamily("keeper_breaker_latched", "Breakers that await a person.", labels=["name"])
-    for latch in annals.latches():
-        breakers.add_metric([latch.name], 1)
+    latched = {latch.name for latch in annals.latches()}
+    for name in sorted(latched - {PAUSE}):
+        breakers.add_metric([name], 1)
     yield breakers
+    yield _gauge("keeper_paused", "Whether a person has paused it.", PAUSE in latched)
     flights = GaugeMetricFamily("keeper_flights", "Flights by where they stand.", labels=["state"])
     for state in State:
         flights.add_metric([state.value], tally.flights.get(state, 0))

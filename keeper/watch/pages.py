@@ -2,7 +2,7 @@
 
 Every handler is a plain function, run in a thread: the keeper has one colour. No answer may be framed, stored, read by
 another origin, or load anything that is not in this package; the policy also forbids the page to turn text into markup.
-Nothing here changes anything but sessions.
+Nothing here changes anything but sessions and, where the operator lets it, whether the keeper is paused.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from keeper.breakers import PAUSE, pause_text
 from keeper.domain.errors import JournalBroken
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
 from keeper.journal.annals import Annals
+from keeper.journal.journal import hold, reset
 from keeper.protocols.methods import address
 from keeper.show import page_json
 from keeper.watch.access import SESSION_SECONDS, Access, Answer
@@ -32,6 +34,8 @@ from keeper.watch.metrics import CONTENT_TYPE, exposition
 from keeper.watch.pulse import Pulse
 
 COOKIE: Final = "keeper_session"
+CONFIRM: Final = "x-keeper-confirm"
+"""The header that goes with every question which changes something."""
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -63,8 +67,11 @@ _256_BITS: Final = 2**256
 Handler = Callable[[Request], Response]
 
 
-def build(pulse: Pulse, access: Access, hosts: frozenset[str] | None) -> Starlette:
-    """The application; `hosts` are the names it may be asked by, None for any."""
+def build(pulse: Pulse, access: Access, hosts: frozenset[str] | None, may_pause: bool = False) -> Starlette:
+    """The application; `hosts` are the names it may be asked by, None for any.
+
+    Only where one `may_pause` are there doors that change anything, and all they change is the journal's pause.
+    """
     pages = _Pages(pulse, access)
     open_: dict[str, Handler] = {"/": pages.page, "/files/{name}": pages.file, "/health": pages.health}
     closed: dict[str, Handler] = {
@@ -81,6 +88,9 @@ def build(pulse: Pulse, access: Access, hosts: frozenset[str] | None) -> Starlet
     routes += [Route(path, guard.known(handler), methods=["GET"]) for path, handler in closed.items()]
     routes.append(Route("/api/session", guard.anyone(pages.enter), methods=["POST"]))
     routes.append(Route("/api/session", guard.anyone(pages.leave), methods=["DELETE"]))
+    if may_pause:
+        routes.append(Route("/api/pause", guard.asked(pages.pause), methods=["POST"]))
+        routes.append(Route("/api/pause", guard.asked(pages.resume), methods=["DELETE"]))
     return Starlette(
         routes=routes, exception_handlers={HTTPException: _refuse, JournalBroken: _unread, Exception: _broken}
     )
@@ -115,6 +125,16 @@ class _Guard:
             return handler(request) if (no := shown(self._access, token, request)) is None else no
 
         return self.anyone(answer)
+
+    def asked(self, handler: Handler) -> Handler:
+        """Known, and by a request that no page elsewhere can make: the header asks for leave that is never given."""
+
+        def answer(request: Request) -> Response:
+            if request.headers.get(CONFIRM) != "yes":
+                return refusal(403, f"web: to change something say {CONFIRM}: yes")
+            return handler(request)
+
+        return self.known(answer)
 
 
 class _Pages:
@@ -217,6 +237,13 @@ class _Pages:
                     "story": [step_json(step) for step in annals.story(flight.intent.id)],
                 }
             )
+
+    def pause(self, request: Request) -> Response:
+        latch, _ = hold(self._pulse.journal, PAUSE, pause_text(request.query_params.get("reason", "")))
+        return as_json({"block": latch.block, "why": latch.why})
+
+    def resume(self, request: Request) -> Response:
+        return as_json({"resumed": bool(reset(self._pulse.journal, [PAUSE]))})
 
     def metrics(self, request: Request) -> Response:
         return Response(exposition(self._pulse), media_type=CONTENT_TYPE)

@@ -35,8 +35,9 @@ class State:
 class Pulse:
     """The newest state of one keeper's journal, and of the chain behind it where that can be asked."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, may_pause: bool = False) -> None:
         self._settings = settings
+        self._may_pause = may_pause
         self._named = tuple(filter(None, [keystore_account(settings.key.keystore)]))
         self._senders: tuple[Address, ...] = ()
         self._changed = threading.Condition()
@@ -129,6 +130,7 @@ class Pulse:
             self._senders = annals.tally().senders
             flights = annals.latest_flights(MOST_FLIGHTS)
             content = {**state_json(chain_id, newest, flights, view, annals.latches(), kinds), "trouble": ""}
+        content["may_pause"] = self._may_pause
         turn = annals.mark()[0] if annals else self._turn
         if turn != self._turn:
             self._turn, self._turn_seen_at = turn, time.monotonic()

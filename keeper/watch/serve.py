@@ -39,17 +39,20 @@ class Standing:
 
 
 @contextmanager
-def serving(settings: Settings, place: str) -> Iterator[Standing]:
-    """The page at `place` for as long as the block lasts; `Misconfigured` when it cannot stand there."""
+def serving(settings: Settings, place: str, may_pause: bool = False) -> Iterator[Standing]:
+    """The page at `place` for as long as the block lasts; `Misconfigured` when it cannot stand there.
+
+    It only reads, unless whoever signs in `may_pause` the keeper, and resume it.
+    """
     host, port = host_and_port(place)
     token, token_file = token_beside(settings.journal.path)
     listening = _listen(host, port)
     is_loopback = _is_loopback(host)
-    pulse = Pulse(settings)
+    pulse = Pulse(settings, may_pause)
     hosts = _LOOPBACK_NAMES | {host} if is_loopback else None
     server = Server(
         Config(
-            build(pulse, Access(token), hosts),
+            build(pulse, Access(token), hosts, may_pause),
             http="h11",
             ws="none",
             loop="asyncio",

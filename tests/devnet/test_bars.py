@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,6 +59,21 @@ def test_a_time__in_seconds_to_nanoseconds_or_iso__is_read(tmp_path: Path, times
 )
 def test_a_header__in_any_case_or_a_pandas_index__is_understood(tmp_path: Path, header: str) -> None:
     assert read_bars(csv(tmp_path, header, *rows(START, START + 3600))) == (FIRST, SECOND)
+
+
+def test_csv__compressed__is_read_and_what_only_claims_to_be_is_refused(tmp_path: Path) -> None:
+    plain, packed = (
+        csv(tmp_path, "time,open,high,low,close", *rows(START, START + 3600)),
+        tmp_path / "b.csv.gz",
+    )
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert read_bars(packed) == (FIRST, SECOND)
+    packed.write_bytes(plain.read_bytes())
+    with pytest.raises(Misconfigured, match=r"scenario: .*b.csv.gz cannot be read \(Not a gzipped file"):
+        read_bars(packed)
+    packed.write_bytes(gzip.compress(plain.read_bytes())[:40])
+    with pytest.raises(Misconfigured, match="scenario: .*b.csv.gz is not CSV"):
+        read_bars(packed)
 
 
 def test_columns__in_another_order_with_others_between__are_found(tmp_path: Path) -> None:

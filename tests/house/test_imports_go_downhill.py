@@ -48,6 +48,7 @@ MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
 MAY_IMPORT["show"] = {"doctor", "domain", "journal", "positions", "turn", "app"}
 MAY_IMPORT["watch"] = {
     "domain",
+    "breakers",
     "protocols",
     "chain",
     "journal",

@@ -127,9 +127,9 @@ class Asker:
 
 
 @contextmanager
-def shown(settings: Settings) -> Iterator[Asker]:
+def shown(settings: Settings, may_pause: bool = False) -> Iterator[Asker]:
     """The dashboard of some settings."""
-    with serving(settings, "127.0.0.1:0") as standing:
+    with serving(settings, "127.0.0.1:0", may_pause) as standing:
         yield Asker(standing.url)
 
 

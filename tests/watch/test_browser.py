@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.watch.conftest import SECRET, Asker, Kept
+from keeper.settings import Settings
+from tests.watch.conftest import SECRET, Asker, Kept, shown
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright, which drives the browser, is not installed"
@@ -53,7 +54,7 @@ def open_page(browser: Any, dashboard: Asker) -> Iterator[Open]:
     """Opens the dashboard signed in, or not; what the page complains of fails the test."""
     contexts, complaints = [], []
 
-    def open_it(sign_in: bool = True, width: int = 1280, scheme: str = "light") -> Any:
+    def open_it(sign_in: bool = True, width: int = 1280, scheme: str = "light", at: str = "") -> Any:
         context = browser.new_context(
             viewport={"width": width, "height": 850}, color_scheme=scheme, reduced_motion="reduce"
         )
@@ -64,7 +65,7 @@ def open_page(browser: Any, dashboard: Asker) -> Iterator[Open]:
         page.on(
             "console", lambda told: complaints.append(told.text) if "Content Security" in told.text else None
         )
-        page.goto(dashboard.url)
+        page.goto(at or dashboard.url)
         if sign_in:
             page.get_by_label("Token").fill(SECRET)
             page.keyboard.press("Enter")
@@ -234,6 +235,37 @@ def test_only_one_kind__asked_for__hides_the_others(kept: Kept, open_page: Open)
     expect(page.locator("#no-cards")).to_have_text("No rule is blind now.")
     page.get_by_role("button", name="blind").click()
     expect(page.locator(".card:visible")).to_have_count(2)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_pause__pressed_and_confirmed__holds_the_keeper_and_resume_lets_it_go_on(
+    kept: Kept, settings: Settings, open_page: Open, scheme: str, width: int
+) -> None:
+    kept.turn()
+    with shown(settings, may_pause=True) as asker:
+        page = open_page(width=width, scheme=scheme, at=asker.url)
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_role("dialog")).to_contain_text("until it is resumed")
+        assert flaws(page, f"pause-{scheme}-{width}") == []
+        page.get_by_role("button", name="Leave it as it is").click()
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        assert asker.ask("/api/state").json["latches"] == []
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_label("Reason").fill(HOSTILE)
+        page.keyboard.press("Enter")
+        expect(page.locator("#latches")).to_contain_text("Nothing is sent: paused at block")
+        expect(page.locator("#latches")).to_contain_text(HOSTILE)
+        page.get_by_role("button", name="Resume").click()
+        page.get_by_role("dialog").get_by_role("button", name="Resume").click()
+        expect(page.locator("#latches")).to_be_hidden()
+        expect(page).to_have_title("keeper")
+
+
+def test_the_page__that_only_reads__offers_no_pause(kept: Kept, open_page: Open) -> None:
+    kept.turn()
+    page = open_page()
+    expect(page.locator(".card")).to_have_count(2)
+    expect(page.locator("#pause")).to_be_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -14,9 +14,10 @@ import pytest
 
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
+from keeper.domain.verdicts import Kind
 from keeper.journal.journal import reset
 from keeper.settings import Settings
-from keeper.watch.pages import COOKIE, HEADERS
+from keeper.watch.pages import CONFIRM, COOKIE, HEADERS
 from keeper.watch.serve import host_and_port, serving
 from tests.watch.conftest import SECRET, Asker, Kept, shown
 
@@ -234,6 +235,49 @@ def test_a_question__that_makes_no_sense__is_one_sentence(
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_a_door__knocked_at_to_change_something__has_nothing_to_change(dashboard: Asker, method: str) -> None:
     assert {dashboard.ask(path, method).status for path in ("/", "/files/watch.js", *CLOSED)} == {405}
+
+
+def test_pause__asked_for_by_who_may__holds_the_keeper_until_it_is_resumed(
+    kept: Kept, settings: Settings
+) -> None:
+    yes = {CONFIRM: "yes"}
+    with shown(settings, may_pause=True) as asker:
+        assert asker.ask("/api/pause", "POST", headers=yes, reason="new pools").json == {
+            "block": 0,
+            "why": "pause: a person asked for it (new pools)",
+        }
+        state = asker.until(lambda state: state["latches"])
+        assert (state["may_pause"], [latch["name"] for latch in state["latches"]]) == (True, ["pause"])
+        told = asker.ask("/metrics").body
+        assert b"keeper_paused 1.0" in told
+        assert b"keeper_breaker_latched{" not in told
+        kept.world.set_price("WETH", 1500)
+        (barred,) = [verdict for verdict in kept.turn().verdicts if "pause" in verdict.why]
+        assert barred.kind is Kind.BARRED
+        assert asker.ask("/api/pause", "DELETE", headers=yes).json == {"resumed": True}
+        assert asker.ask("/api/pause", "DELETE", headers=yes).json == {"resumed": False}
+    assert len(kept.turn().intents) == 1
+
+
+def test_pause__by_who_may_not__is_refused_and_nothing_is_latched(
+    kept: Kept, dashboard: Asker, settings: Settings
+) -> None:
+    kept.turn()
+    yes = {CONFIRM: "yes"}
+    assert dashboard.ask("/api/pause", "POST", headers=yes).status == 404, "it only reads unless it is let"
+    assert dashboard.ask("/api/state").json["may_pause"] is False
+    with shown(settings, may_pause=True) as asker:
+        cookie = {"Cookie": asker.ask("/api/session", "POST").headers["set-cookie"].partition(";")[0]}
+        nobody = replace(asker, token=None)
+        for method in ("POST", "DELETE"):
+            assert nobody.ask("/api/pause", method, headers=yes).status == 401
+            assert asker.ask("/api/pause", method).status == 403, "no header, as from a form elsewhere"
+            foreign = {**yes, **cookie, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+            assert nobody.ask("/api/pause", method, headers=foreign).status == 403
+        assert nobody.ask("/api/pause", headers=cookie).status == 405
+        preflight = nobody.ask("/api/pause", "OPTIONS", headers={"Origin": "https://elsewhere.example"})
+        assert not [name for name in preflight.headers if name.startswith("access-control-")]
+        assert asker.ask("/api/state").json["latches"] == []
 
 
 def test_live__as_the_keeper_turns__tells_each_new_state(kept: Kept, dashboard: Asker) -> None:

@@ -12,11 +12,11 @@ let only = null;
 
 // What is asked for.
 
-async function ask(path, parameters = {}) {
+async function ask(path, parameters = {}, given = {}) {
   const query = new URLSearchParams(parameters).toString();
   let answer;
   try {
-    answer = await fetch(query ? `${path}?${query}` : path);
+    answer = await fetch(query ? `${path}?${query}` : path, given);
   } catch {
     throw new Error("web: the keeper did not answer");
   }
@@ -295,8 +295,11 @@ function paint() {
   if (trouble.textContent !== state.trouble) trouble.textContent = state.trouble;
   $("latches").hidden = state.latches.length === 0;
   $("latches").replaceChildren(...state.latches.map(latch => el("li", {className: "trouble"},
-    el("b", {}, `Nothing is sent: the breaker ${latch.name} tripped at block ${latch.block}. `), `${latch.why}. Reset it with `,
+    el("b", {}, latch.name === "pause" ? `Nothing is sent: paused at block ${latch.block}. `
+      : `Nothing is sent: the breaker ${latch.name} tripped at block ${latch.block}. `), `${latch.why}. Go on with `,
     el("code", {}, `keeper resume ${latch.name}`), ".")));
+  $("pause").hidden = !state.may_pause || Boolean(state.trouble);
+  $("pause").textContent = isPaused() ? "Resume" : "Pause";
   $("note").hidden = !state.note;
   $("note").textContent = state.note;
   if (!state.trouble || !cards.size) paintPositions();
@@ -359,6 +362,33 @@ function follow() {
   });
 }
 
+const isPaused = () => state.latches.some(latch => latch.name === "pause");
+
+$("pause").addEventListener("click", () => {
+  const paused = isPaused();
+  $("confirm").dataset.method = paused ? "DELETE" : "POST";
+  $("confirm-title").textContent = paused ? "Resume the keeper?" : "Pause the keeper?";
+  $("confirm-text").textContent = paused
+    ? "From its next turn it acts on every rule that is breached, unless a breaker has tripped."
+    : "Nothing more is sent for anyone until it is resumed, however near a loan is to liquidation. What is under way is followed to its end.";
+  $("confirm-yes").textContent = paused ? "Resume" : "Pause";
+  $("reason-field").hidden = paused;
+  $("confirm-trouble").hidden = true;
+  $("confirm").showModal();
+});
+$("confirm-no").addEventListener("click", () => $("confirm").close());
+$("confirm-form").addEventListener("submit", async event => {
+  event.preventDefault();
+  const {method} = $("confirm").dataset;
+  try {
+    await ask("/api/pause", method === "POST" ? {reason: $("reason").value} : {}, {method, headers: {"x-keeper-confirm": "yes"}});
+    $("confirm").close();
+    $("reason").value = "";
+  } catch (error) {
+    $("confirm-trouble").textContent = error.message;
+    $("confirm-trouble").hidden = false;
+  }
+});
 $("search-form").addEventListener("submit", event => {
   event.preventDefault();
   const wanted = `#search/${encodeURIComponent($("q").value)}`;
