@@ -70,6 +70,46 @@ def keeper(
 
 
 @cli.command()
+def init(
+    url: Annotated[
+        list[str] | None,
+        typer.Option(help="A node's HTTP address; once per node. KEEPER_RPC_URL does as well."),
+    ] = None,
+    chain: Annotated[str | None, typer.Option(help="The chain's id, which the node must be on.")] = None,
+    heads: Annotated[str | None, typer.Option(help="A WebSocket that tells of new blocks.")] = None,
+    loans: Annotated[str | None, typer.Option(help="A LoanThresholds contract.")] = None,
+    ranges: Annotated[str | None, typer.Option(help="A RangeThresholds contract.")] = None,
+    baskets: Annotated[str | None, typer.Option(help="A BasketThresholds contract.")] = None,
+    owner: Annotated[list[str] | None, typer.Option(help="Whose rules to hold; once per owner.")] = None,
+    keystore: Annotated[
+        str | None, typer.Option(help="The encrypted key that signs; without one KEEPER_KEY does.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("keeper.toml"),
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nobody: what is not said here is left out.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a first keeper.toml: ask for what is not said, prove chain and contracts, then write it whole.
+
+    Example: keeper init --url http://127.0.0.1:8545 --chain 31337 --loans 0x… --owner 0x… --yes
+    """
+    from keeper.init import Said, begin
+
+    said = Said(
+        url or (), chain, heads, {"loans": loans, "ranges": ranges, "baskets": baskets}, owner or (), keystore
+    )
+
+    def ask(question: str, default: str) -> str:
+        return str(typer.prompt(question, default=default, show_default=bool(default), err=True))
+
+    settings = begin(out, said, None if yes else ask, partial(print, file=sys.stderr), force)
+    held = ", ".join(f"{watch.kind} at {watch.thresholds}" for watch in settings.watch)
+    print(f"{out}: chain {settings.chain.id}, {held}")
+    print(f"next: keeper doctor --config {out}")
+
+
+@cli.command()
 def look(config: Config = None, as_json: Json = False) -> None:
     """Show every watched position, its band and its verdict now; exit 3 if one needs attention."""
     from keeper import app, show
@@ -453,7 +493,7 @@ def _config(given: Path | None) -> Path:
         if path.exists():
             return path
     raise Misconfigured(
-        "settings: there is no keeper.toml here, and no `keeper devnet` is running in this folder"
+        "settings: there is no keeper.toml here, and no `keeper devnet` runs in this folder; `keeper init` writes one"
     )
 
 

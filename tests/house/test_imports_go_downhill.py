@@ -59,6 +59,7 @@ MAY_IMPORT["watch"] = {
     "show",
 }
 MAY_IMPORT["rules"] = {"domain", "protocols", "judge", "size", "chain", "settings", "app"}
+MAY_IMPORT["init"] = {"domain", "chain", "positions", "settings", "app"}
 MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "chain", "report", "devnet"}
 MAY_IMPORT["planning"] = {"domain", "planner", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)

@@ -1,0 +1,250 @@
+"""The first keeper.toml: answers of a person or a script, each proven on the chain before anything is written.
+
+The file is put in place whole, once it has been read back as a keeper would read it and its chain and contracts were
+found; whatever is wrong before that leaves the folder as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from keeper import app
+from keeper.chain import endpoints
+from keeper.chain.node import Node
+from keeper.domain.errors import KeeperError, Misconfigured
+from keeper.domain.units import Address
+from keeper.positions.port import Doubts
+from keeper.settings import RPC_URL, Settings, checked_address, read_settings
+
+_SECONDS = 10.0
+_UNDOUBTING = Doubts(max_price_age=0, drift_bps=0)
+"""What the operator doubts is nothing to whether a contract is there."""
+_NAMES: Mapping[int, str] = {
+    1: "Ethereum",
+    10: "OP Mainnet",
+    137: "Polygon",
+    8453: "Base",
+    31337: "a devnet",
+    42161: "Arbitrum One",
+    11155111: "Sepolia",
+}
+
+Ask = Callable[[str, str], str]
+"""Puts a question to a person, with what an empty answer means, and gives the answer."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said beforehand; None and empty are what is asked for. `contracts` are addresses by their kind."""
+
+    urls: Sequence[str] = ()
+    chain: str | None = None
+    heads: str | None = None
+    contracts: Mapping[str, str | None] = field(default_factory=dict)
+    owners: Sequence[str] = ()
+    keystore: str | None = None
+
+
+def begin(
+    path: Path, said: Said, ask: Ask | None, say: Callable[[str], None], force: bool = False
+) -> Settings:
+    """Write `path` and give what it says; without `ask` nobody is asked, and what is missing is `Misconfigured`.
+
+    An answer that does not hold is told to `say` and asked for again. `force` replaces a file that is there.
+    """
+    if path.exists() and not force:
+        raise Misconfigured(f"init: {path} is there already; --force replaces it")
+    asked = _Asked(ask, say)
+    kept_elsewhere = not said.urls and bool(os.environ.get(RPC_URL, "").strip())
+    if kept_elsewhere:
+        urls = _urls(os.environ[RPC_URL])
+        say(f"init: the node is the one in {RPC_URL}, and stays out of the file")
+    else:
+        urls = asked.one(
+            "--url", " ".join(said.urls) or None, "Addresses of nodes, the preferred first", _urls
+        )
+    there = Node(urls[0], _SECONDS).ask_number("eth_chainId")
+    name = f" ({_NAMES[there]})" if there in _NAMES else ""
+    chain = asked.one(
+        "--chain", said.chain, f"The chain's id; {urls[0]} is on {there}{name}", _chain(there), str(there)
+    )
+    node = endpoints.connect(urls, chain, _SECONDS)
+    heads = asked.one(
+        "--heads", said.heads, "A WebSocket that tells of new blocks, or nothing", str.strip, "", True
+    )
+    contracts = {
+        kind: at
+        for kind in app.KINDS
+        if (
+            at := asked.one(
+                f"--{kind}",
+                said.contracts.get(kind),
+                f"The contract with rules for {kind}, or nothing",
+                _contract(node, kind),
+                "",
+                True,
+            )
+        )
+    }
+    if not contracts:
+        raise Misconfigured(f"init: no contract is named, by {', '.join(f'--{kind}' for kind in app.KINDS)}")
+    owners = asked.one(
+        "--owner", " ".join(said.owners) or None, "Owners whose rules to hold, by blanks", _owners
+    )
+    keystore = asked.one(
+        "--keystore",
+        said.keystore,
+        "The keystore that signs, or nothing for KEEPER_KEY",
+        _keystore(path.parent),
+        "",
+        True,
+    )
+    text = _text(chain, () if kept_elsewhere else urls, heads, contracts, owners, keystore)
+    return _put(path, text, force)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    ask: Ask | None
+    say: Callable[[str], None]
+
+    def one(
+        self,
+        flag: str,
+        given: str | None,
+        question: str,
+        check: Callable[[str], T],
+        default: str = "",
+        may_be_empty: bool = False,
+    ) -> T:
+        """The answer as `check` reads it: the one given, else a person's, else nothing where that will do."""
+        if given is not None:
+            return check(given)
+        if self.ask is None:
+            if may_be_empty:
+                return check("")
+            raise Misconfigured(f"init: {flag} is not said, and with --yes nobody is asked")
+        while True:
+            try:
+                return check(self.ask(question, default))
+            except KeeperError as error:
+                self.say(str(error))
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    urls = tuple(dict.fromkeys(text.split()))
+    for url in urls or ("nothing",):
+        if not url.startswith(("http://", "https://")):
+            raise Misconfigured(f"init: {url} is not the HTTP address of a node")
+    Node(urls[0], _SECONDS).ask_number("eth_chainId")
+    return urls
+
+
+def _chain(there: int) -> Callable[[str], int]:
+    def check(text: str) -> int:
+        if text.strip() != str(there):
+            raise Misconfigured(f"init: the node is on chain {there}, and {text} is meant")
+        return there
+
+    return check
+
+
+def _contract(node: Node, kind: str) -> Callable[[str], Address | None]:
+    def check(text: str) -> Address | None:
+        if not text.strip():
+            return None
+        at = _address(text)
+        app.KINDS[kind](node, at, (), _UNDOUBTING)
+        return at
+
+    return check
+
+
+def _owners(text: str) -> tuple[Address, ...]:
+    owners = tuple(dict.fromkeys(map(_address, text.replace(",", " ").split())))
+    if not owners:
+        raise Misconfigured("init: no owner is named, so there is nobody to keep anything for")
+    return owners
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address(checked_address(text.strip()))
+    except ValueError as error:
+        raise Misconfigured(f"init: {text.strip()} {error}") from None
+
+
+def _keystore(folder: Path) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        name = text.strip()
+        if name:
+            try:
+                json.loads((folder / name).read_text(encoding="utf-8"))["crypto"]
+            except OSError as error:
+                raise Misconfigured(f"init: {name} cannot be read ({error.strerror})") from error
+            except (ValueError, KeyError, TypeError):
+                raise Misconfigured(f"init: {name} is not an encrypted keystore") from None
+        return name
+
+    return check
+
+
+def _text(
+    chain: int,
+    urls: Sequence[str],
+    heads: str,
+    contracts: Mapping[str, Address | None],
+    owners: Sequence[Address],
+    keystore: str,
+) -> str:
+    lines = [
+        "# Written by `keeper init`. Next: `keeper doctor`, then `keeper run --dry-run`.",
+        "[chain]",
+        f"id = {chain}",
+    ]
+    lines += [f"url = {json.dumps(urls[0])}"] if urls else [f"# The node's address is in {RPC_URL}."]
+    if len(urls) > 1:
+        lines.append(f"urls = {json.dumps(urls[1:])}")
+    if heads:
+        lines.append(f"heads = {json.dumps(heads)}")
+    for kind, at in contracts.items():
+        lines += [
+            "",
+            "[[watch]]",
+            f'kind = "{kind}"',
+            f'thresholds = "{at}"',
+            f"owners = {json.dumps(owners)}",
+        ]
+    if keystore:
+        lines += ["", "[key]", f"keystore = {json.dumps(keystore)}  # KEEPER_PASSWORD opens it"]
+    return "\n".join(lines) + "\n"
+
+
+def _put(path: Path, text: str, force: bool) -> Settings:
+    """Read back as a keeper will, prove, and only then put in place."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=".keeper-", suffix=".toml", dir=path.parent)
+        draft = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            settings = read_settings(draft)
+            app.watched(settings, app.connect(settings))
+            if force:
+                draft.replace(path)
+            else:
+                os.link(draft, path)  # which, unlike a rename, never covers a file that came meanwhile
+        finally:
+            draft.unlink(missing_ok=True)
+    except FileExistsError:
+        raise Misconfigured(f"init: {path} is there already; --force replaces it") from None
+    except OSError as error:
+        raise Misconfigured(f"init: {path} cannot be written ({error.strerror})") from error
+    return settings

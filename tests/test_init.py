@@ -1,0 +1,121 @@
+"""`keeper init`: what is answered is proven before it is written, and whatever fails leaves the folder as it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from eth_account import Account
+
+from keeper.app import connect, watched
+from keeper.devnet.world import World
+from keeper.domain.errors import KeeperError, Misconfigured
+from keeper.init import Ask, Said, begin
+from keeper.settings import Settings, read_settings
+from tests.test_cli import NOWHERE, keeper, one_sentence
+
+
+@pytest.fixture(autouse=True)
+def _no_url_of_somebody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KEEPER_RPC_URL", raising=False)
+
+
+def flags(world: World) -> list[str]:
+    return [
+        "--url", world.node.url, "--chain", str(world.chain_id), "--loans", world.thresholds,
+        "--ranges", world.range_thresholds, "--owner", world.roles.owner, "--owner", world.roles.twin.lower(),
+    ]  # fmt: skip
+
+
+def answering(*answers: str) -> tuple[Ask, list[str]]:
+    """A person who gives these answers, and what they were asked."""
+    ready: Iterator[str] = iter(answers)
+    questions: list[str] = []
+
+    def ask(question: str, default: str) -> str:
+        questions.append(question)
+        return next(ready) or default
+
+    return ask, questions
+
+
+def test_init__by_flags__writes_what_a_keeper_can_be_started_with(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "keeper.toml"
+    done = keeper("init", *flags(world), "--yes", "--out", path)
+    assert done.returncode == 0, done.stderr
+    assert f"next: keeper doctor --config {path}" in done.stdout
+    settings = read_settings(path)
+    assert [(watch.kind, watch.thresholds) for watch in settings.watch] == [
+        ("loans", world.thresholds),
+        ("ranges", world.range_thresholds),
+    ]
+    assert {watch.owners for watch in settings.watch} == {(world.roles.owner, world.roles.twin)}
+    assert len(watched(settings, connect(settings))) == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["keeper.toml"]
+    assert path.stat().st_mode & 0o077 == 0, "an address of a node may hold a secret"
+    before = path.read_bytes()
+    assert "is there already; --force" in one_sentence(
+        keeper("init", *flags(world), "--yes", "--out", path), 2
+    )
+    assert path.read_bytes() == before
+
+
+def test_init__asking__asks_again_what_does_not_hold(world: World, tmp_path: Path) -> None:
+    keystore = tmp_path / "key.json"
+    keystore.write_text(json.dumps(Account.encrypt("0x" + "11" * 32, "open", iterations=2)))
+    said: list[str] = []
+    ask, questions = answering(
+        "ftp://nowhere", NOWHERE, world.node.url, "5", "", "", "",
+        world.weth.token, world.roles.owner, world.thresholds, "", "",
+        "0x12", f"{world.roles.owner}, {world.roles.owner.lower()}", "none.json", "key.json",
+    )  # fmt: skip
+    settings = begin(tmp_path / "keeper.toml", Said(), ask, said.append)
+    assert settings.chain.id == world.chain_id
+    assert settings.key.keystore == keystore
+    assert settings.watch[0].owners == (world.roles.owner,)
+    assert len(questions) == 16
+    assert [sentence.partition(":")[0] for sentence in said] == [
+        "init", "node", "init", "contract", "contract", "init", "init", "init"
+    ]  # fmt: skip
+    assert f"there is no code at {world.roles.owner}" in said[4]
+
+
+def test_init__where_something_does_not_hold__writes_nothing(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "keeper.toml"
+    loans = {"loans": world.thresholds}
+    good = Said([world.node.url], str(world.chain_id), None, loans, [world.roles.owner])
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"urls": [NOWHERE]}, "node: "),
+        ({"urls": []}, "init: --url is not said"),
+        ({"chain": "1"}, "init: the node is on chain 31337, and 1 is meant"),
+        ({"chain": None}, "init: --chain is not said"),
+        ({"contracts": {}}, "init: no contract is named, by --baskets, --loans, --ranges"),
+        ({"contracts": {"ranges": world.thresholds}}, "is not a RangeThresholds contract"),
+        ({"contracts": {"loans": world.roles.owner}}, "there is no code at"),
+        ({"owners": []}, "init: --owner is not said"),
+        ({"owners": [world.roles.owner[:-1] + "z"]}, "is not a 20-byte address"),
+        ({"heads": "http://127.0.0.1"}, "chain.heads: is neither ws"),
+        ({"keystore": "keeper.toml"}, "init: keeper.toml cannot be read"),
+    ]
+    for wrong, wanted in changes:
+        with pytest.raises(KeeperError) as caught:
+            begin(path, replace(good, **wrong), None, print)
+        assert wanted in str(caught.value)
+        assert list(tmp_path.iterdir()) == []
+    with pytest.raises(Misconfigured, match="cannot be written"):
+        begin(tmp_path / "absent" / "keeper.toml", good, None, print)
+
+
+def test_init__with_the_node_in_the_environment__keeps_it_out_of_the_file(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEPER_RPC_URL", world.node.url)
+    contracts = {"baskets": world.basket_thresholds}
+    said = Said(chain=str(world.chain_id), contracts=contracts, owners=[world.roles.owner])
+    settings: Settings = begin(tmp_path / "keeper.toml", said, None, print)
+    assert settings.chain.url == world.node.url
+    assert world.node.url not in (tmp_path / "keeper.toml").read_text()
