@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 import urllib.request
@@ -145,6 +146,13 @@ def _is_kept_back(fault: Fault | None) -> bool:
     return isinstance(fault, Swallow) or (isinstance(fault, Error) and not fault.after)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed is no news; all else is told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def proxied(behind: str) -> Iterator[tuple[Proxy, str]]:
     """A proxy before the node at `behind`, and its address."""
@@ -156,7 +164,10 @@ def proxied(behind: str) -> Iterator[tuple[Proxy, str]]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            answer = proxy.answer(self.rfile.read(int(self.headers["Content-Length"])))
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length)
+            whole = len(body) == length  # else whoever asked was killed
+            answer = proxy.answer(body) if whole else None
             if answer is None:
                 self.close_connection = True
                 return
@@ -172,7 +183,7 @@ def proxied(behind: str) -> Iterator[tuple[Proxy, str]]:
         def log_message(self, *_: object) -> None:
             """Nobody reads it."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,0 +1,145 @@
+"""What there is to do: orders that must each be carried out once, on a chain that shows how often each was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from keeper.chain.node import Node
+from keeper.devnet.anvil import Anvil
+from keeper.devnet.founding import deploy_thresholds, deploy_world
+from keeper.devnet.transactions import calldata
+from keeper.devnet.world import World
+from keeper.domain.errors import NodeRefused
+from keeper.domain.loans import Band, Limits, LoanRule
+from keeper.domain.units import GWEI, NOBODY, WAD, Address
+from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
+
+KEEPER_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
+"""The public development key of the keeper's role, Anvil's fourth account."""
+KEEPER = Address("0x90F79bf6EB2c4f870365E785982E1f101E93b906")
+MAX_FEE = 500 * GWEI
+_DEAR = hex(10_000 * GWEI)
+_DUST = 10
+
+
+class Work(Protocol):
+    """`numbers` are the orders there can be, and `chain` where they are carried out."""
+
+    chain: Node
+    numbers: Sequence[int]
+
+    def prepare(self, folder: Path, urls: Sequence[str]) -> None:
+        """Leave in the folder what a crew needs to know."""
+
+    def give(self, number: int) -> None:
+        """Give an order, or give it again when the chain has lost it; it stands from the next block on."""
+
+    def carried_out(self) -> dict[int, int]:
+        """How often each order was carried out, by the chain as it is now."""
+
+    def left_behind(self) -> list[str]:
+        """What was left where nothing should be."""
+
+
+class Loans:
+    """The devnet's real Aave and Uniswap, and owners whose loans have sunk; an order is an owner's rule set on chain.
+
+    Each rule is breached as soon as it stands, and no longer once it was acted on.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.chain = world.node
+        roles = world.roles
+        self._owners = (roles.owner, roles.twin, roles.stranger)
+        self.numbers = range(len(self._owners))
+        self._given: dict[int, str] = {}
+        for owner in self._owners:
+            world.open_loan(owner, 100, health=1.3)
+            world.approve(owner, world.weth.a_token, world.thresholds)
+        world.automine(False)
+        world.mine(blocks=8)
+
+    def prepare(self, folder: Path, urls: Sequence[str]) -> None:
+        self._given.clear()
+        (folder / "keeper.toml").write_text(
+            f"""
+[chain]
+id = {self.world.chain_id}
+urls = {json.dumps(list(urls))}
+timeout_seconds = 0.5
+poll_seconds = 0.02
+turn_seconds = 4.0
+[[watch]]
+thresholds = "{self.world.thresholds}"
+owners = {json.dumps(list(self._owners))}
+[limits]
+max_fee_gwei = {MAX_FEE // GWEI}
+deadline_seconds = 120
+""",
+            encoding="utf-8",
+        )
+
+    def give(self, number: int) -> None:
+        sent = self._given.get(number)
+        if sent is not None and self.chain.ask("eth_getTransactionByHash", sent) is not None:
+            return
+        rule = LoanRule(
+            self.world.weth.token,
+            self.world.usdc.token,
+            Band(14_000, 17_000, 25_000),
+            Limits(100, 60, 2**96 - 1, 2**40 - 1, NOBODY),
+        )
+        fields = {
+            "from": self._owners[number],
+            "to": self.world.thresholds,
+            "data": calldata(SET_RULE.signature, 0, rule_fields(rule)),
+            "gas": hex(1_000_000),
+            "maxFeePerGas": _DEAR,
+            "maxPriorityFeePerGas": _DEAR,
+        }
+        with suppress(NodeRefused):  # no block has room for it: it is given again with the next one
+            self._given[number] = self.chain.ask("eth_sendTransaction", fields)
+
+    def owner(self, number: int) -> Address:
+        return self._owners[number]
+
+    def carried_out(self) -> dict[int, int]:
+        logs: list[dict[str, Any]] = self.chain.ask(
+            "eth_getLogs", {"address": self.world.thresholds, "fromBlock": "0x0", "toBlock": "latest"}
+        )
+        acted = [int(log["topics"][1], 16) for log in logs if len(log["topics"]) == 4]
+        return {number: acted.count(int(self._owners[number], 16)) for number in self.numbers}
+
+    def left_behind(self) -> list[str]:
+        world, found = self.world, []
+        for symbol in ("WETH", "USDC"):
+            reserve = world.reserve(symbol)
+            for token in (reserve.token, reserve.a_token):
+                for who in (world.thresholds, KEEPER):
+                    held = world.call(token, "balanceOf(address)", "(uint256)", who)[0]
+                    if held > _DUST:
+                        found.append(f"I5: {who} holds {held} of {token}")
+            for spender in (world.aave.pool, world.pool):
+                allowed = world.call(
+                    reserve.token, "allowance(address,address)", "(uint256)", world.thresholds, spender
+                )[0]
+                if allowed:
+                    found.append(f"I5: {spender} may take {allowed} of {reserve.token}")
+        found += [
+            f"I5: the loan of {owner} is at a health of {health}"
+            for owner in self._owners
+            if (health := world.account_data(owner).health) <= WAD
+        ]
+        return found
+
+
+@contextmanager
+def loans() -> Iterator[Loans]:
+    """A devnet of its own."""
+    with Anvil() as anvil:
+        yield Loans(deploy_thresholds(deploy_world(anvil.url)))
