@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 from keeper.chain.node import Node
@@ -74,7 +75,7 @@ def serve(
         manifest = build(anvil)
         files = {
             folder / MANIFEST: json.dumps(manifest, indent=2) + "\n",
-            folder / CONFIG: config_text(manifest, [ROLES.owner, ROLES.twin]),
+            folder / CONFIG: config_text(manifest, [ROLES.owner, ROLES.twin], is_fork=fork_url is not None),
         }
         with _left(files):
             tell(manifest)
@@ -165,10 +166,13 @@ def build_on_fork(anvil: Anvil, folder: Path) -> dict[str, Any]:
     }
 
 
-def config_text(manifest: dict[str, Any], owners: Sequence[Address]) -> str:
-    """A `keeper.toml` that watches `owners` on the chain of a manifest, with a journal of its own for that chain."""
+def config_text(manifest: dict[str, Any], owners: Sequence[Address], *, is_fork: bool) -> str:
+    """A `keeper.toml` that watches `owners` on the chain of a manifest, with a journal of its own for that chain.
+
+    A fork has the first block of what it forked, whose keeper may be running, and no two forks are the same chain.
+    """
     url: str = manifest["url"]
-    genesis = Node(url).block(0).hash
+    chain = f"fork-{token_hex(4)}" if is_fork else Node(url).block(0).hash[2:10]
     watched = ", ".join(f'"{owner}"' for owner in owners)
     return f"""# Written by `keeper devnet`; the key is Anvil's public one: KEEPER_KEY=… keeper run
 [chain]
@@ -191,5 +195,5 @@ thresholds = "{manifest["basket_thresholds"]}"
 owners = [{watched}]
 
 [journal]
-path = "keeper-{genesis[2:10]}.db"
+path = "keeper-{chain}.db"
 """

@@ -22,12 +22,27 @@ DOCUMENTS = [
     "docs/runbook.md",
     "docs/operating.md",
     "docs/threat-model.md",
+    "docs/tutorial.md",
 ]
 # Those that show no command are read for their links.
 READ = sorted({*DOCUMENTS, *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))})
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What a reader has, and this project does not answer for.
-SYSTEM = {"cat", "cd", "cp", "curl", "docker", "echo", "export", "git", "pip", "pipx", "python", "sqlite3"}
+SYSTEM = {
+    "cat",
+    "cd",
+    "cp",
+    "curl",
+    "docker",
+    "echo",
+    "export",
+    "git",
+    "pip",
+    "pipx",
+    "python",
+    "sleep",
+    "sqlite3",
+}
 
 
 def commands(text: str) -> Iterator[list[str]]:
