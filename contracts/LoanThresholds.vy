@@ -225,12 +225,10 @@ def witness(owner: address, id: uint256) -> uint256:
     is_high: bool = band.ceiling != 0 and measure > band.ceiling and account.debt != 0
     ledger: uint256 = loan_rules._ledger[owner][id]
     since: uint256 = 0
-    was_high: bool = False
-    since, was_high = loan_words._seen(ledger)
-    if measure >= band.floor and not is_high:
-        since = 0
-    elif since == 0 or was_high != is_high or loan_words._is_stale(since, terms.hold):
-        since = block.timestamp
+    if measure < band.floor or is_high:
+        since = loan_words._since(terms.hold, ledger, is_high)
+        if since == 0:
+            since = block.timestamp
     loan_rules._ledger[owner][id] = loan_words._with_seen(ledger, since, is_high)
     log ILoanThresholds.Witnessed(owner=owner, id=id, witness=msg.sender, since=since)
     return since

@@ -19,7 +19,7 @@
 
         and what is remembered, which a rule without limits and hold never touches:
 
-            F = 0 (103) | seen above the ceiling (1) | seen since (40) | the state of `limits.vy` (112)
+            F = 0 (63) | last seen (40) | seen above the ceiling (1) | seen since (40) | the state of `limits.vy` (112)
 
         The flags are 1 in leverage, 2 word D, 4 word E, 8 a hold in D. A value that does not fit its place is refused, never cut. An unset
         rule has A = 0, and a rule that is set never does, because its collateral is not the zero address.
@@ -51,7 +51,8 @@ _MASK_12: constant(uint256) = 2**12 - 1
 _MASK_32: constant(uint256) = 2**32 - 1
 _MASK_64: constant(uint256) = 2**64 - 1
 _GAS_UNIT: constant(uint256) = 10**6
-_HOUR: constant(uint256) = 3_600
+_LEAST_GAP: constant(uint256) = 120
+_GAPS: constant(uint256) = 4
 _FULL_URGENCY: constant(uint256) = 10**4
 _MASK_8: constant(uint256) = 2**8 - 1
 _MASK_112: constant(uint256) = 2**112 - 1
@@ -178,43 +179,64 @@ def _whole_limits(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms) -> I
 
 
 @internal
-@pure
-def _seen(ledger: uint256) -> (uint256, bool):
-    """
-    @dev Since when the rule has been seen in breach, and whether above its ceiling.
-    """
-    return (ledger >> 112) & _MASK_40, (ledger >> 152) & 1 == 1
-
-
-@internal
 @view
 def _held_obstacle(hold: uint256, ledger: uint256, is_high: bool, urgency: uint256) -> String[96]:
     """
-    @dev Why a breach on this side may not be acted on yet, empty if it may. The hold shrinks as urgency grows.
+    @dev Why a breach on this side may not be acted on yet, empty if it may. The hold shrinks as urgency grows. A record
+         that is to be kept up is asked for when half of the gap is over, so that there is time to send it.
     """
     due: uint256 = hold * (_FULL_URGENCY - urgency) // _FULL_URGENCY
     if due == 0:
         return ""
-    since: uint256 = 0
-    was_high: bool = False
-    since, was_high = self._seen(ledger)
-    if since == 0 or was_high != is_high or self._is_stale(since, hold):
+    since: uint256 = self._since(hold, ledger, is_high)
+    has_held: bool = since != 0 and block.timestamp >= since + due
+    if since == 0 or (not has_held and block.timestamp > self._last_seen(ledger) + self._gap(hold) // 2):
         return "hold: nobody has witnessed this breach of late"
-    if block.timestamp < since + due:
+    if not has_held:
         return "hold: the breach has not been seen for long enough"
     return ""
 
 
 @internal
 @view
-def _is_stale(since: uint256, hold: uint256) -> bool:
-    return block.timestamp > since + hold + _HOUR
+def _since(hold: uint256, ledger: uint256, is_high: bool) -> uint256:
+    """
+    @dev Since when a breach on this side has been seen without a gap, 0 if there is no such record.
+    """
+    if ((ledger >> 152) & 1 == 1) != is_high or block.timestamp > self._last_seen(ledger) + self._gap(hold):
+        return 0
+    return (ledger >> 112) & _MASK_40
 
 
 @internal
 @pure
+def _last_seen(ledger: uint256) -> uint256:
+    return (ledger >> 153) & _MASK_40
+
+
+@internal
+@pure
+def _gap(hold: uint256) -> uint256:
+    """
+    @dev The longest time between two sightings of one breach.
+    """
+    return max(hold // _GAPS, _LEAST_GAP)
+
+
+@internal
+@view
 def _with_seen(ledger: uint256, since: uint256, is_high: bool) -> uint256:
-    return (ledger & _MASK_112) | (since << 112) | (convert(is_high, uint256) << 152)
+    """
+    @dev The ledger with a sighting now of a breach since then; with none if that is 0.
+    """
+    if since == 0:
+        return ledger & _MASK_112
+    return (
+        (ledger & _MASK_112)
+        | (since << 112)
+        | (convert(is_high, uint256) << 152)
+        | ((block.timestamp & _MASK_40) << 153)
+    )
 
 
 @internal

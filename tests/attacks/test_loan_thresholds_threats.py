@@ -637,26 +637,64 @@ def record(stage: Stage, who: str = STRANGER) -> None:
     stage.send(who, stage.thresholds, "witness(address,uint256)", OWNER, 0)
 
 
+def held(stage: Stage, seconds: int, every: int = 100) -> None:
+    """The breach goes on, and somebody sees it often enough."""
+    for _ in range(seconds // every):
+        stage.pass_time(every)
+        record(stage)
+
+
+UNSEEN = "hold: nobody has witnessed this breach of late"
+TOO_SHORT = "hold: the breach has not been seen for long enough"
+
+
 def test_t14__keeper_acts_before_the_breach_has_held__is_refused(any_stage: Stage) -> None:
     stage = any_stage
     holding(stage, 1.0999)
-    unseen = "hold: nobody has witnessed this breach of late"
-    assert (stage.check().verdict, stage.check().why) == (2, unseen)
-    assert stage.refusal(50_000 * USD) == unseen
+    assert (stage.check().verdict, stage.check().why) == (2, UNSEEN)
+    assert stage.refusal(50_000 * USD) == UNSEEN
     record(stage)
-    assert stage.refusal(50_000 * USD) == "hold: the breach has not been seen for long enough"
-    stage.pass_time(600)
+    assert (stage.check().verdict, stage.check().why) == (2, TOO_SHORT)
+    assert stage.refusal(50_000 * USD) == TOO_SHORT
+    held(stage, 600)
     stage.act()
+
+
+def test_t14__keeper_records_one_wick_and_acts_on_the_next__is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    holding(stage, 1.0999)
+    record(stage)
+    stage.set_health(1.3)
+    stage.pass_time(600)
+    stage.set_health(1.0999)
+    assert (stage.check().verdict, stage.check().why) == (2, UNSEEN)
+    assert stage.refusal(50_000 * USD) == UNSEEN
+    # Nor with a sighting of the second wick: the hold begins with it.
+    record(stage)
+    assert stage.refusal(50_000 * USD) == TOO_SHORT
+
+
+def test_t14__keeper_leaves_out_one_sighting__the_hold_begins_anew(any_stage: Stage) -> None:
+    stage = any_stage
+    holding(stage, 1.0999)
+    record(stage)
+    held(stage, 300)
+    stage.pass_time(160)
+    assert stage.refusal(50_000 * USD) == UNSEEN
+    record(stage)
+    held(stage, 500)
+    assert stage.refusal(50_000 * USD) == TOO_SHORT
+    held(stage, 100)
+    # Seen for long enough, but not of late.
+    stage.pass_time(160)
+    assert stage.refusal(50_000 * USD) == UNSEEN
 
 
 def test_t14__stranger_records_again_to_put_it_off__changes_nothing(any_stage: Stage) -> None:
     stage = any_stage
     holding(stage, 1.0999)
     record(stage)
-    for _ in range(5):
-        stage.pass_time(110)
-        record(stage)
-    stage.pass_time(60)
+    held(stage, 600, every=30)
     stage.act()
 
 
@@ -664,17 +702,14 @@ def test_t14__an_old_record_of_another_breach__does_not_serve(any_stage: Stage) 
     stage = any_stage
     holding(stage, 1.0999)
     record(stage)
-    stage.set_health(1.3)
-    stage.pass_time(600 + 3_601)
-    stage.set_health(1.0999)
-    assert stage.refusal(50_000 * USD) == "hold: nobody has witnessed this breach of late"
-    # Nor does a young one, once somebody has put on record that the breach was over.
-    record(stage)
+    held(stage, 600)
+    # Once somebody has put on record that the breach was over, the next one is another.
     stage.set_health(1.3)
     record(stage)
     stage.set_health(1.0999)
-    stage.pass_time(600)
-    assert stage.refusal(50_000 * USD) == "hold: nobody has witnessed this breach of late"
+    assert stage.refusal(50_000 * USD) == UNSEEN
+    record(stage)
+    assert stage.refusal(50_000 * USD) == TOO_SHORT
 
 
 def test_t14__a_crash__shrinks_the_hold_to_nothing(any_stage: Stage) -> None:
@@ -682,8 +717,8 @@ def test_t14__a_crash__shrinks_the_hold_to_nothing(any_stage: Stage) -> None:
     holding(stage, 1.05)
     record(stage)
     # Half-way to liquidation half the hold is left.
-    stage.pass_time(270)
-    assert stage.refusal(50_000 * USD) == "hold: the breach has not been seen for long enough"
+    held(stage, 270, every=90)
+    assert stage.refusal(50_000 * USD) == TOO_SHORT
     stage.pass_time(40)
     with stage.undone():
         stage.act()

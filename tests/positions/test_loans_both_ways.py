@@ -169,7 +169,16 @@ def test_a_loan_with_a_hold__is_witnessed_first_and_acted_on_when_the_breach_has
         assert (intent.plan.action, intent.plan.moves) == ("witness", ())
         (verdict,) = turn(keeper).verdicts
         assert verdict.why == "hold: the breach has not been seen for long enough"
-        world.warp(300)
+        # It is seen again before each gap is over, and in between there is nothing to do.
+        for _ in range(3):
+            world.warp(40)
+            assert turn(keeper).intents == ()
+            world.warp(50)
+            (intent,) = turn(keeper).intents
+            assert intent.plan.action == "witness"
+        world.warp(10)
+        assert turn(keeper).intents == ()
+        world.warp(80)
         (intent,) = turn(keeper).intents
         assert intent.plan.action == "deleverage"
         assert turn(keeper).verdicts[0].kind is Kind.WITHIN
