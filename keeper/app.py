@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from eth_utils.address import is_address
-
-from keeper.breakers import NAMES, PAUSE, BreakerLimits, pause_text
+from keeper.breakers import BreakerLimits
 from keeper.chain import endpoints
 from keeper.chain.heads import Heads
 from keeper.chain.node import Node
@@ -28,13 +26,12 @@ from keeper.domain.errors import (
     Unsafe,
 )
 from keeper.domain.units import Address
-from keeper.journal.journal import Journal, Latch, Page, Reader, hold, reset
+from keeper.journal.journal import Journal
 from keeper.latches import Latches
 from keeper.positions.baskets import BasketPositions
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts, Look, Positions
 from keeper.positions.ranges import RangePositions
-from keeper.protocols.methods import address
 from keeper.send.fees import SendLimits
 from keeper.send.sender import Sender
 from keeper.send.signers import (
@@ -280,41 +277,3 @@ def look(settings: Settings) -> tuple[Block, list[Look]]:
     node = connect(settings)
     head = node.head()
     return head, [look for positions in watched(settings, node) for look in positions.look(head)]
-
-
-def pause(settings: Settings, reason: str) -> tuple[Latch, bool]:
-    """Let no keeper of this journal send anything new until it is resumed; whether it went on until now."""
-    return hold(settings.journal.place, PAUSE, pause_text(reason))
-
-
-def resume(settings: Settings, breakers: Sequence[str]) -> tuple[Latch, ...]:
-    """Reset the named breakers or the pause, or all; those that were latched. A running keeper sees it next turn."""
-    known = (*NAMES, PAUSE)
-    if unknown := sorted(set(breakers) - set(known)):
-        raise Misconfigured(f"resume: there is no breaker {', '.join(unknown)}, only {', '.join(known)}")
-    return reset(settings.journal.place, breakers)
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """The page asked for; where none was, `before` is the last one on which a rule was not within its band."""
-
-    page: Page
-    before: Page | None
-
-
-def explain(settings: Settings, owner: str, block: int | None) -> Explained | None:
-    """What the journal holds of an owner at a block, or at the newest turn; None when it never judged one of theirs.
-
-    The chain is not asked.
-    """
-    if not is_address(owner):
-        raise Misconfigured(f"explain: {owner} is not an address")
-    who = address(owner)
-    with Reader(settings.journal.place) as reader:
-        page = reader.verdicts(who, block)
-        stirred = reader.last_stirred(who) if block is None else None
-        if page is None or not (page.verdicts or stirred):
-            return None
-        is_new = stirred is not None and stirred < page.block.number
-        return Explained(page, reader.verdicts(who, stirred) if is_new else None)

@@ -200,11 +200,11 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Tell why the keeper did, or did not, act for an owner at a block; exit 4 if it never looked."""
-    from keeper import app, show
+    from keeper import desk, show
     from keeper.settings import read_settings
 
     settings = read_settings(_config(config))
-    explained = app.explain(settings, owner, block)
+    explained = desk.explain(settings, owner, block)
     if explained is None:
         where = "" if block is None else f" at or before block {block}"
         print(
@@ -247,10 +247,10 @@ def pause(
 
     It is written in the journal, so that every keeper of that journal obeys from then on, after a restart too.
     """
-    from keeper import app
+    from keeper import desk
     from keeper.settings import read_settings
 
-    latch, is_new = app.pause(read_settings(_config(config)), reason)
+    latch, is_new = desk.pause(read_settings(_config(config)), reason)
     print(f"{'paused' if is_new else 'was paused already'}, at block {latch.block}: {latch.why}")
 
 
@@ -263,10 +263,10 @@ def resume(
     config: Config = None,
 ) -> None:
     """Go on after a pause, or after breakers have tripped and you know why they did; exit 4 if none is latched."""
-    from keeper import app
+    from keeper import desk
     from keeper.settings import read_settings
 
-    found = app.resume(read_settings(_config(config)), breakers or [])
+    found = desk.resume(read_settings(_config(config)), breakers or [])
     for latch in found:
         print(f"reset {latch.name}, which was latched at block {latch.block}: {latch.why}")
     if not found:

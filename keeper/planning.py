@@ -2,6 +2,8 @@
 
 A backtest lives one rule through a history and charges what it is told to, by default nothing. A plan looks for a rule
 and charges what acting costs on Ethereum, unless told otherwise.
+
+What draws is imported where it is used: these commands are read whenever any command starts.
 """
 
 from __future__ import annotations
@@ -16,14 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from keeper.domain.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from keeper.planner.bars import History
     from keeper.planner.cases import Case
     from keeper.planner.costs import Costs
@@ -304,9 +304,9 @@ def plan_basket(
 @plan.command("loan")
 def plan_loan(
     collateral: Annotated[
-        str | None, typer.Option(help="The collateral's address, for the rule's file.")
+        str | None, typer.Option(help="The collateral, by address or symbol, for the rule's file.")
     ] = None,
-    debt: Annotated[str | None, typer.Option(help="The debt's address.")] = None,
+    debt: Annotated[str | None, typer.Option(help="The debt, likewise.")] = None,
     debt_decimals: Annotated[int, typer.Option(help="The debt's.", min=0, max=36)] = 6,
     leverage: Annotated[float | None, typer.Option(help="The leverage to hold.", min=1.0001)] = None,
     target: Annotated[float | None, typer.Option(help="The same as a health.")] = None,
@@ -641,12 +641,17 @@ def _tell_plan(question: Question, effort: Effort, scheduler: str | None, out: P
     if as_json:
         print(json.dumps(_plan_json(found, out), indent=2, allow_nan=False))
     else:
+        from rich.console import Console
+
         _print_plan(Console(highlight=False), found, out)
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on standard error for each thing under way."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         known: dict[str, Any] = {}
@@ -733,6 +738,10 @@ def _say(figures: Mapping[str, float], as_json: bool, notes: Sequence[str] = ())
             )
         )
         return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(highlight=False)
     table = Table(show_header=False, box=None)
     table.add_column()
@@ -745,6 +754,9 @@ def _say(figures: Mapping[str, float], as_json: bool, notes: Sequence[str] = ())
 
 
 def _print_plan(console: Console, found: Findings, out: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
     from keeper.report.plan_page import figures_of
 
     console.print(Text(f"{found.title}: {found.objective}", "bold"))
@@ -758,10 +770,10 @@ def _print_plan(console: Console, found: Findings, out: Path) -> None:
     for title, *figures in figures_of(found, _ON_SCREEN):
         table.add_row(title, *map(Text, figures))
     console.print(table)
-    told = ", ".join(
-        f"{name} {_figure(value)}" for name, value in found.chosen.rule.items() if math.isfinite(value)
-    )
-    console.print(f"planned: {told}")
+    # As the file has it, where it has anything: rounded for the chain, and not once more for the screen.
+    written = tomllib.loads(found.rule_file)
+    told = [f"{name} {value}" for name, value in written.items() if name not in ("collateral", "debt")]
+    console.print(Text(f"planned: {', '.join(told) or 'no rule'}"), soft_wrap=True)
     for name, point in found.theory.items():
         console.print(
             f"{name}: trigger {_figure(point.band.trigger)}, destination {_figure(point.band.destination)}"

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keeper.app import Explained
-from keeper.doctor import Finding, Grade
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Flight
 from keeper.domain.plans import Intent, Move
@@ -22,12 +20,17 @@ from keeper.domain.rules import RuleKey
 from keeper.domain.texts import date_text, span_text
 from keeper.domain.units import GWEI, NOBODY
 from keeper.domain.verdicts import Kind, Verdict
-from keeper.journal.journal import Page
-from keeper.positions.port import Look
-from keeper.turn import Turn
+
+if TYPE_CHECKING:
+    from keeper.desk import Explained
+    from keeper.doctor import Finding
+    from keeper.journal.journal import Page
+    from keeper.positions.port import Look
+    from keeper.turn import Turn
 
 Kinds = Mapping[str, str]
 """What each contract holds rules for, in the singular, as `Settings.kinds` says it."""
+_GRADES = {"GOOD": "green", "POOR": "yellow", "BAD": "bold red"}
 _SPANS = frozenset({"cooldown", "hold", "window", "horizon"})
 _COLOURS = {Kind.WITHIN: "green", Kind.BREACHED: "bold red", Kind.BARRED: "yellow", Kind.BLIND: "magenta"}
 
@@ -141,6 +144,19 @@ def page_json(page: Page, kinds: Kinds) -> dict[str, Any]:
     }
 
 
+def fields_told(look: Look) -> dict[str, str]:
+    """A rule's fields for a person: tokens by name, amounts in whole ones, moments as dates, spans in words."""
+    return {name: look.told.get(name) or _field_text(name, value) for name, value in look.rule.items()}
+
+
+def _field_text(name: str, value: str | int) -> str:
+    if name == "expiry" and isinstance(value, int):
+        return date_text(value)
+    if name in _SPANS and isinstance(value, int):
+        return span_text(value) if value else "none"
+    return "anyone" if name == "keeper" and value == NOBODY else str(value)
+
+
 def print_looks(console: Console, block: Block, looks: Sequence[Look], kinds: Kinds) -> None:
     """Positions, bands and verdicts as a table."""
     if not looks:
@@ -169,8 +185,7 @@ def print_rules(console: Console, block: Block, looks: Sequence[Look], kinds: Ki
         table = Table(title=title, title_justify="left")
         for column in ("field", "value"):
             table.add_column(column, overflow="fold")
-        for name, value in look.rule.items():
-            told = look.told.get(name) or _field_text(name, value)
+        for name, told in fields_told(look).items():
             table.add_row(Text(name.replace("_", " ")), Text(told))
         verdict = _kind(look.verdict.kind)
         verdict.append(f" at {look.verdict.measure}: {look.verdict.why}", style="default")
@@ -238,7 +253,7 @@ def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
 
 def print_finding(console: Console, finding: Finding) -> None:
     """One line for what was found, and one for what to do about it."""
-    style = {Grade.GOOD: "green", Grade.POOR: "yellow", Grade.BAD: "bold red"}[finding.grade]
+    style = _GRADES[finding.grade.name]
     line = Text(f"{finding.grade.name.lower():<5}", style=style)
     line.append(finding.said, style="")
     _line(console, line)
@@ -321,15 +336,6 @@ def _moves_text(moves: Sequence[Move]) -> str:
 
 def _rule_text(key: RuleKey, kinds: Kinds) -> str:
     return f"{kinds.get(key.thresholds, '')} rule {key.id}".lstrip()
-
-
-def _field_text(name: str, value: str | int) -> str:
-    """A rule's field for a person: moments as dates, spans of time in words."""
-    if name == "expiry" and isinstance(value, int):
-        return date_text(value)
-    if name in _SPANS and isinstance(value, int):
-        return span_text(value) if value else "none"
-    return "anyone" if name == "keeper" and value == NOBODY else str(value)
 
 
 def _kind(kind: Kind) -> Text:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from keeper.app import resume
+from keeper.desk import resume
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
 from keeper.doctor import Finding, Grade, examine

@@ -279,8 +279,8 @@ def rule_text(rule: LoanRule, sold: Asset, owed: Asset) -> str:
         f"{beyond[0]} a {measure} of {floor} back to {target}, {step}",
     ]
     if band.ceiling_bps:
-        far = borrowed if terms.borrow_step else "but no borrow_step lets it borrow"
-        told.append(f"{beyond[1]} {ceiling} borrows, {far}")
+        does = f"borrows, {borrowed}" if terms.borrow_step else "does nothing, for want of a borrow_step"
+        told.append(f"{beyond[1]} {ceiling} {does}")
     told.append(f"slippage {limits.slippage_bps} bps")
     told.append(f"cooldown {span_text(limits.cooldown) if limits.cooldown else 'none'}")
     told.append(f"expires {date_text(limits.expiry)}")

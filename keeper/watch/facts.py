@@ -14,7 +14,7 @@ from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.journal.annals import Annals, Moment, Newest, Span
 from keeper.journal.journal import Latch
 from keeper.positions.port import Look, Marks
-from keeper.show import Kinds, flight_json
+from keeper.show import Kinds, fields_told, flight_json
 from keeper.watch.outlook import View
 
 MOST_POSITIONS: Final = 500
@@ -68,7 +68,7 @@ def position_json(verdict: Verdict, look: Look | None) -> dict[str, Any]:
         "measure": measure_json(measure),
         "marks": look and look.marks and _marks_json(look.marks, measure.decimals),
         "band": look.band if look else "",
-        "fields": {name: str(value) for name, value in look.rule.items()} if look else {},
+        "fields": fields_told(look) if look else {},
         "now": look
         and {
             "verdict": look.verdict.kind.name.lower(),

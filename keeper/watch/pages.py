@@ -212,6 +212,7 @@ class _Pages:
         owner, asked = _address(request, "owner"), request.query_params.get("block", "")
         with Annals(self._pulse.journal) as annals:
             page = annals.verdicts(owner, _number(asked, "block", 2**63) if asked else None)
+            stirred = None if asked else annals.last_stirred(owner)
         if page is None or not page.verdicts:
             return refusal(404, "journal: no verdict on this owner at or before this block")
         facts = page_json(page, self._pulse.kinds)
@@ -224,7 +225,9 @@ class _Pages:
             {**told, "rule": str(each.key.id), "measure_text": str(each.measure)}
             for told, each in zip(facts["verdicts"], page.verdicts, strict=True)
         ]
-        return as_json({**facts, **flights, "verdicts": verdicts, "rivals": list(page.rivals)})
+        return as_json(
+            {**facts, **flights, "verdicts": verdicts, "rivals": list(page.rivals), "stirred": stirred}
+        )
 
     def flight(self, request: Request) -> Response:
         with Annals(self._pulse.journal) as annals:

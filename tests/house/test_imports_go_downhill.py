@@ -45,7 +45,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 # The composition root sees every room of a keeper, and none that only a devnet or a planner needs.
 MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
 MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
-MAY_IMPORT["show"] = {"doctor", "domain", "journal", "positions", "turn", "app"}
+MAY_IMPORT["desk"] = {"domain", "breakers", "protocols", "journal", "settings"}
+MAY_IMPORT["show"] = {"desk", "doctor", "domain", "journal", "positions", "turn"}
 MAY_IMPORT["watch"] = {
     "domain",
     "breakers",
@@ -235,8 +236,16 @@ def test_the_walk__on_each_way_to_import__sees_it(source: str) -> None:
 
 
 def test_the_command_line__when_only_imported__loads_no_heavy_library() -> None:
-    heavy = sorted({*DOORS, "eth_abi"} - {"typer", "rich"})
+    heavy = sorted({*DOORS, "eth_abi"} - {"typer"})
     code = f"import keeper.cli, sys, json; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
+
+
+def test_what_a_person_asks_of_the_journal__needs_no_chain_no_key_and_no_clock() -> None:
+    heavy = ["web3", "websockets", "urllib3", "eth_account", "coincurve", "apscheduler", "numpy", "alembic"]
+    code = f"import keeper.desk, keeper.show, sys, json; print(json.dumps([m for m in {heavy} if m in sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == []

@@ -12,9 +12,13 @@ import numpy as np
 
 from keeper.devnet.transactions import wait_for
 from keeper.devnet.world import World
+from keeper.domain.loans import Band, Limits, LoanRule, Terms
+from keeper.domain.plans import Asset
+from keeper.domain.units import Address
 from keeper.planner.results import DOWN
 from keeper.planner.results import Path as Path_
 from keeper.planner.rule_file import Assets, rule_file
+from keeper.rules.writing import rule_text
 from tests.conftest import NO_LIMIT, SetRule
 from tests.test_cli import config, keeper, one_sentence
 
@@ -143,6 +147,17 @@ def test_set__by_symbols__says_the_whole_rule_before_it_is_signed(world: World, 
 
     said = keeper("rule", "set", owner, "--file", file, "--collateral", "WEHT", "--config", path)
     assert f"rule: Aave lists no WEHT; say the address: WETH {world.weth.token}" in one_sentence(said, 2)
+
+
+def test_a_rule_in_words__of_a_leverage_and_one_keeper__says_what_will_not_happen() -> None:
+    sold, owed = Asset(Address("0x" + "11" * 20), "WETH", 18), Asset(Address("0x" + "22" * 20), "USDC", 6)
+    limits = Limits(50, 0, 10**6, 2**63, Address("0x" + "33" * 20))
+    rule = LoanRule(sold.address, owed.address, Band(25_000, 20_000, 15_000), limits, Terms(in_leverage=True))
+    assert rule_text(rule, sold, owed) == (
+        f"WETH {sold.address} against USDC {owed.address}; above a leverage of 2.5 back to 2, at most 1 USDC at once; "
+        "below 1.5 does nothing, for want of a borrow_step; slippage 50 bps; cooldown none; expires never; "
+        f"only {limits.keeper} may act"
+    )
 
 
 def test_set__with_a_key_misspelt__says_which_is_meant(world: World, tmp_path: Path) -> None:

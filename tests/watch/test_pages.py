@@ -47,6 +47,8 @@ def test_state__of_two_rules__tells_verdicts_bands_and_balance(kept: Kept, dashb
         "high": "2.5000",
     }
     assert first["fields"]["slippage_bps"] == "100"
+    assert first["fields"]["expiry"].endswith(" UTC")
+    assert first["fields"]["collateral"] == f"WETH {kept.world.weth.token}"
     assert state["block"]["number"] == kept.world.node.head().number
     (flight,) = state["flights"]
     assert (flight["state"], flight["ended"], flight["owner"]) == ("broadcast", False, twin)
@@ -70,6 +72,18 @@ def test_explain__over_http__tells_what_the_command_tells(kept: Kept, dashboard:
     assert earlier["verdicts"][0]["verdict"] == "within"
     assert earlier["next"]["intent"] == told["decided"][0]["intent"]
     assert dashboard.ask("/api/explain", owner=kept.world.roles.stranger).status == 404
+
+
+def test_explain__once_all_is_within_again__points_to_the_block_that_was_not(
+    kept: Kept, dashboard: Asker
+) -> None:
+    kept.world.set_price("WETH", 1500)
+    breached = kept.turn().block.number
+    kept.live(1)
+    told = dashboard.ask("/api/explain", owner=kept.world.roles.twin).json
+    assert (told["verdicts"][0]["verdict"], told["stirred"]) == ("within", breached)
+    asked = dashboard.ask("/api/explain", owner=kept.world.roles.twin, block=breached).json
+    assert (asked["verdicts"][0]["verdict"], asked["stirred"]) == ("breached", None)
 
 
 def test_a_flights_story__asked_for__goes_from_its_nonce_to_where_it_stands(

@@ -266,6 +266,8 @@ async function explain(owner, block) {
       ...flightsUnder("Decided here", told.decided),
       ...flightsUnder("Under way then", told.under_way),
       ...(told.decided.length || !told.next ? [] : flightsUnder("Next", [told.next])),
+      ...(told.stirred === null || told.stirred >= told.block ? [] : [el("p", {className: "after"},
+        "A rule was last not within its band in ", el("a", {href: `#explain/${owner}/${told.stirred}`}, `block ${told.stirred}`))]),
       el("p", {className: "after"},
         el("a", {href: `#explain/${owner}/${Math.max(told.block - 1, 0)}`}, "The turn before")));
   } catch (error) {
