@@ -340,6 +340,33 @@ def demo(
         play.print_record(console, record, out)
 
 
+@cli.command()
+def simulate(
+    scenario: Annotated[
+        str, typer.Option(help="black-thursday, or a file of hourly bars: .csv, .csv.gz or .parquet.")
+    ] = "black-thursday",
+    start: Annotated[str | None, typer.Option("--from", help="The first hour, UTC.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="The last hour; a bare date takes that whole day in.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Play a history over two forks of the running devnet, one with the keeper: what your rules would have done."""
+    from keeper import show
+    from keeper import simulate as simulation
+    from keeper.devnet.serve import MANIFEST
+    from keeper.settings import read_settings
+
+    settings = read_settings(_config(config))
+    console = show.console(stderr=as_json)
+    told = simulation.simulate(settings, DEVNET_FOLDER / MANIFEST, scenario, start, end, console)
+    if as_json:
+        show.print_json(told.to_json())
+    else:
+        simulation.print_simulated(console, told)
+
+
 rule = typer.Typer(no_args_is_help=True, help="An owner's rules: show, write, take back, look for faults.")
 cli.add_typer(rule, name="rule")
 Owner = Annotated[str, typer.Argument(help="The owner's address.")]

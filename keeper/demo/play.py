@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from keeper.chain.node import Question
-from keeper.demo.process import KeeperProcess
 from keeper.devnet.actors import Liquidator
 from keeper.devnet.scenario import Step
 from keeper.devnet.world import BLOCK_SECONDS, World
@@ -74,12 +73,22 @@ class Pair(Protocol):
         """How both stand, for the progress bar."""
 
 
+class Attendant(Protocol):
+    """Who takes a turn at every block: the keeper's process, or whoever stands in its place."""
+
+    def wait_for(self, block: int, seconds: float) -> bool:
+        """Whether the turn on `block` was taken within the time."""
+
+    def last_line(self) -> str:
+        """The last thing it said."""
+
+
 @dataclass(slots=True)
 class Play:
     """Every block mined is looked at, and an hour's figures are closed when the next begins."""
 
     world: World
-    keeper: KeeperProcess
+    keeper: Attendant
     liquidator: Liquidator
     pairs: Sequence[Pair]
     failed: int = 0

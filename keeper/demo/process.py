@@ -30,9 +30,11 @@ _WATCH: Final = 'read -r _; kill "$1" 2>/dev/null'
 class KeeperProcess:
     """`keeper run` as an operator would start it, and what it says of each turn; use it as a context manager."""
 
-    def __init__(self, folder: Path, world: World, heads: str, watched: Sequence[Watch]) -> None:
+    def __init__(
+        self, folder: Path, world: World, heads: str, watched: Sequence[Watch], more: str = ""
+    ) -> None:
         config = folder / CONFIG
-        config.write_text(_config_text(world, heads, watched), encoding="utf-8")
+        config.write_text(_config_text(world, heads, watched) + more, encoding="utf-8")
         self._log = folder / "keeper.log"
         self.turns = 0
         self.quiet = 0

@@ -64,14 +64,14 @@ def demo(bars: Path | None, start: str | None, end: str | None, out: Path, say: 
     """
     started = time.monotonic()
     page.require_plotly()
-    played, sources = _read(bars, start, end)
+    played, sources = bars_of(bars, start, end)
     try:
         out.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="demo-", dir=out))
     except OSError as error:
         raise Misconfigured(f"demo: {out} cannot be written ({error.strerror})") from error
     try:
-        with _progress(say, len(played)) as tell:
+        with progress(say, len(played)) as tell:
             record = _played(played, folder, tell)
         kept = out / "demo"
         shutil.rmtree(kept, ignore_errors=True)
@@ -107,7 +107,8 @@ def print_record(console: Console, record: Record, out: Path) -> None:
     )
 
 
-def _read(bars: Path | None, start: str | None, end: str | None) -> tuple[tuple[Bar, ...], tuple[str, ...]]:
+def bars_of(bars: Path | None, start: str | None, end: str | None) -> tuple[tuple[Bar, ...], tuple[str, ...]]:
+    """The hours to be played, Black Thursday's by default, with gas for each, and where both are from."""
     if bars is None:
         return black_thursday(start, end), _SHIPPED_SOURCES
     read = read_bars(bars, start, end)
@@ -118,7 +119,8 @@ def _read(bars: Path | None, start: str | None, end: str | None) -> tuple[tuple[
 
 
 @contextmanager
-def _progress(say: Console | None, bars: int) -> Iterator[Callable[[int, str], None]]:
+def progress(say: Console | None, bars: int) -> Iterator[Callable[[int, str], None]]:
+    """A bar that is told how many hours are over, and what goes on."""
     shown = Progress(
         TextColumn("[progress.percentage]{task.percentage:>3.0f}%"),
         BarColumn(bar_width=24),
@@ -160,4 +162,4 @@ def _played(bars: tuple[Bar, ...], folder: Path, tell: Callable[[int, str], None
                 tell(step.point.bar, play.line(step))
         play.end()
         with Reader(folder / JOURNAL) as journal:
-            return record_of(play, loans, ranges, baskets, terms, MAX_MOVE_BPS, journal)
+            return record_of(play, keeper, loans, ranges, baskets, terms, MAX_MOVE_BPS, journal)

@@ -7,6 +7,7 @@ from itertools import product
 from keeper.demo.baskets import GUARDED, BasketPair
 from keeper.demo.loans import LoanPair
 from keeper.demo.play import Play
+from keeper.demo.process import KeeperProcess
 from keeper.demo.ranges import RangePair
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import decimal_text
@@ -17,6 +18,7 @@ from keeper.report.record import Reason, Record, Terms
 
 def record_of(
     play: Play,
+    keeper: KeeperProcess,
     loans: LoanPair,
     ranges: RangePair,
     baskets: BasketPair,
@@ -35,13 +37,13 @@ def record_of(
         hours=tuple(loans.hours),
         acts=loans.acts(journal),
         seizures=tuple(loans.seizures),
-        reasons=_reasons(play, journal),
+        reasons=_reasons(play, keeper, journal),
         guarded=guarded,
         twin=twin,
         failed=play.failed,
         failed_gas=play.failed_gas,
-        turns=play.keeper.turns,
-        quiet=play.keeper.quiet,
+        turns=keeper.turns,
+        quiet=keeper.quiet,
         late=play.late,
         blocks=play.blocks,
         wall_s=0.0,
@@ -50,11 +52,11 @@ def record_of(
     )
 
 
-def _reasons(play: Play, journal: Reader) -> tuple[Reason, ...]:
+def _reasons(play: Play, keeper: KeeperProcess, journal: Reader) -> tuple[Reason, ...]:
     """What the journal says of every turn that was not quiet."""
     found: list[Reason] = []
     owners = (play.world.roles.owner, GUARDED)
-    for block, owner in product(play.keeper.noted, owners):
+    for block, owner in product(keeper.noted, owners):
         told = journal.verdicts(owner, block)
         if told is None or told.block.number != block:
             continue

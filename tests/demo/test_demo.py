@@ -202,7 +202,7 @@ def test_a_keeper__that_is_killed_under_way__ends_the_play_in_one_sentence(
     monkeypatch.setattr(process.KeeperProcess, "__init__", remember)
     bars = tmp_path / "crash.csv"
     bars.write_text(CRASH)
-    read, _ = stage._read(bars, None, None)
+    read, _ = stage.bars_of(bars, None, None)
     with pytest.raises(Blind, match=r"^demo: the keeper ended by signal 9; its last line: .+"):
         stage._played(read, tmp_path, kill)
 
@@ -267,6 +267,6 @@ def test_a_folder__that_cannot_be_written__is_said_before_anything_is_played(tmp
 def test_bars__without_a_gas_column__are_played_at_a_gas_price_that_is_stated(tmp_path: Path) -> None:
     bars = tmp_path / "bars.csv"
     bars.write_text("time,open,high,low,close\n2020-03-12T10:00,167.97,168.89,125,132.91\n")
-    read, sources = stage._read(bars, None, None)
+    read, sources = stage.bars_of(bars, None, None)
     assert [bar.gas_gwei for bar in read] == [stage.DEFAULT_GAS_GWEI]
     assert f"{stage.DEFAULT_GAS_GWEI:g} gwei throughout" in sources[1]

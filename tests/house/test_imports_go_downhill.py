@@ -62,6 +62,17 @@ MAY_IMPORT["watch"] = {
 MAY_IMPORT["rules"] = {"domain", "protocols", "judge", "size", "chain", "settings", "app"}
 MAY_IMPORT["init"] = {"domain", "chain", "positions", "settings", "app"}
 MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "chain", "report", "devnet"}
+MAY_IMPORT["simulate"] = {
+    "domain",
+    "protocols",
+    "chain",
+    "journal",
+    "positions",
+    "settings",
+    "app",
+    "devnet",
+    "demo",
+}
 MAY_IMPORT["planning"] = {"domain", "planner", "report"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 
@@ -82,7 +93,7 @@ DOORS: dict[str, set[str]] = {
     "prometheus_client": {"watch"},
     "pyarrow": {"devnet", "planner"},
     "pydantic": {"settings", "rules"},
-    "rich": {"show", "demo", "report", "planning"},
+    "rich": {"show", "demo", "report", "planning", "simulate"},
     "scipy": {"planner"},
     "sqlalchemy": {"journal"},
     "starlette": {"watch"},
