@@ -50,12 +50,13 @@ def where(said: Path) -> str:
 def test_run__with_the_dashboard__keeps_and_shows_its_own_balance_before_it_ever_sent(
     start: Start, tmp_path: Path, world: object
 ) -> None:
-    process, said = start("run", "--web-at", "127.0.0.1:0")
+    process, said = start("run", "--web-at", "127.0.0.1:0", "--may-pause")
     state = Asker(where(said)).until(lambda state: state["block"] and state["balances"])
     assert state["balances"][0]["ether"].startswith("10000.") or state["balances"][0]["ether"].startswith(
         "9999."
     )
     assert state["flights"] == []
+    assert state["may_pause"] is True
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 0
     assert SECRET not in said.read_text() + (tmp_path / "stdout").read_text()
