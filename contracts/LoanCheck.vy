@@ -63,6 +63,8 @@ _BLIND: constant(uint8) = 3
 _BPS: constant(uint256) = 10**4
 _WAD: constant(uint256) = 10**18
 _DUST: constant(uint256) = 4                # what a thresholds contract takes beyond the sale, at most
+# Base units by which what Aave's sums say of a loss may be above it.
+_ROUNDED: constant(uint256) = 4
 # A sized step leaves at least this part of a debt, which a thresholds contract takes for none.
 _REMNANT: constant(uint256) = 2_000
 
@@ -129,9 +131,9 @@ def finding(thresholds: address, owner: address, id: uint256) -> ILoanThresholds
     if not case.terms.in_leverage:
         case.loan.weight_bps = aave_v3._threshold(case.collateral.configuration)
     case.loan.collateral_price = collateral_price
-    case.loan.collateral_unit = 10 ** aave_v3._decimals(case.collateral.configuration)
+    case.loan.collateral_unit = aave_v3._unit(case.collateral.configuration)
     case.loan.debt_price = debt_price
-    case.loan.debt_unit = 10 ** aave_v3._decimals(case.debt.configuration)
+    case.loan.debt_unit = aave_v3._unit(case.debt.configuration)
     return self._judged(case, loan_words._last_acted(words))
 
 
@@ -223,14 +225,23 @@ def _obstacle_to_repaying_so(
         return "pool: too thin for the repayment"
     if deleverage._is_insolvent(loan.measure, loan.weight_bps, step):
         return "health: below the solvency line, selling would lower it"
-    if step.owed * _BPS < wide._times(step.traded, _BPS - limits._slippage(case.bounds, case.urgency)):
+    kept_bps: uint256 = _BPS - limits._slippage(case.bounds, case.urgency)
+    if step.owed * _BPS < wide._times(step.traded, kept_bps):
         return "pool: the sale would cost more than the rule's slippage"
+    # A named keeper is paid nothing; where anybody may act, whoever does is.
+    who: address = self if case.bounds.keeper == empty(address) else case.bounds.keeper
+    bounty: uint256 = limits._bounty(case.bounds, who, case.urgency, step.traded // _WAD)
+    if step.owed * _BPS < wide._times(step.traded + bounty * _WAD, kept_bps):
+        return "rule: the sale and its bounty would cost more than the slippage"
+    extra: uint256 = _DUST + bounty * loan.collateral_unit // loan.collateral_price
+    if self._is_beyond_budget(case, step.traded, step.owed, extra):
+        return "rule: the loss is above what is left of the budget"
     if deleverage._lands_below_one(
         loan.debt, case.account.health, aave_v3._threshold(case.collateral.configuration), step
     ):
         return "rule: max_step is too small to bring health back to 1"
     a_token: address = case.collateral.a_token
-    pulled: uint256 = step.swapped + _DUST
+    pulled: uint256 = step.swapped + extra
     if staticcall IERC20(a_token).balanceOf(case.owner) < pulled:
         return "loan: less of the collateral is held than must be sold"
     if staticcall IERC20(a_token).allowance(case.owner, case.thresholds) < pulled:
@@ -238,6 +249,18 @@ def _obstacle_to_repaying_so(
     if aave_v3._liquidity(case.rule.collateral, a_token) < step.swapped:
         return "aave: too little of the collateral is there to withdraw"
     return ""
+
+
+@internal
+@view
+def _is_beyond_budget(case: Case, given: uint256, taken: uint256, extra: uint256) -> bool:
+    """
+    @dev Whether giving one value for the other, in base currency * WAD, and so many units of collateral on top, loses
+         more than may still be lost. Aave rounds each of the four sums the loss is taken from.
+    """
+    lost: uint256 = (given - min(given, taken)) // _WAD + _ROUNDED
+    lost += extra * case.loan.collateral_price // case.loan.collateral_unit
+    return lost > limits._room(case.bounds, limits._state(case.ledger))
 
 
 @internal
@@ -284,6 +307,8 @@ def _obstacle_to_borrowing_so(case: Case, step: loan_steps.Step) -> String[96]:
         return "pool: too thin for what would be borrowed"
     if step.traded * _BPS < wide._times(step.owed, _BPS - limits._slippage(case.bounds, case.urgency)):
         return "pool: the purchase would cost more than the rule's slippage"
+    if self._is_beyond_budget(case, step.owed, step.traded, 0):
+        return "rule: the loss is above what is left of the budget"
     if self._credit(case) < step.amount:
         return "delegation: the credit delegated is short of what must be borrowed"
     if aave_v3._liquidity(case.rule.debt, case.debt.a_token) < step.amount:

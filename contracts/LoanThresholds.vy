@@ -272,8 +272,9 @@ def _pay_bounty(
     """
     @dev In aTokens straight from the owner to whoever acts in the keeper's stead. Whether there was one.
     """
-    unit: uint256 = 10 ** aave_v3._decimals(staticcall IAaveV3Pool(aave_v3.AAVE).getConfiguration(collateral))
+    unit: uint256 = aave_v3._unit(staticcall IAaveV3Pool(aave_v3.AAVE).getConfiguration(collateral))
     price: uint256 = aave_v3._try_price(collateral)
+    assert price != 0, "oracle: no usable price for an asset of the rule"
     bounty: uint256 = limits._bounty(bounds, msg.sender, urgency, sold * price // unit) * unit // price
     if bounty == 0:
         return False

@@ -233,13 +233,13 @@ def _caps_obstacle(
         shares: uint256 = staticcall IAaveV3DebtToken(into.a_token).scaledTotalSupply()
         index: uint256 = staticcall IAaveV3Pool(AAVE).getReserveNormalizedIncome(bought)
         held: uint256 = (shares + into.accrued_to_treasury) * index // _RAY + 1
-        if held + supply > supply_cap * 10 ** self._decimals(into.configuration):
+        if held + supply > supply_cap * self._unit(into.configuration):
             return "aave: the collateral's supply cap leaves too little room"
     borrow_cap: uint256 = (out_of.configuration >> 80) & _MASK_36
     if borrow_cap != 0:
         shares: uint256 = staticcall IAaveV3DebtToken(out_of.variable_debt_token).scaledTotalSupply()
         index: uint256 = staticcall IAaveV3Pool(AAVE).getReserveNormalizedVariableDebt(owed)
-        if shares * index // _RAY + 1 + borrow > borrow_cap * 10 ** self._decimals(out_of.configuration):
+        if shares * index // _RAY + 1 + borrow > borrow_cap * self._unit(out_of.configuration):
             return "aave: the debt's borrow cap leaves too little room"
     return ""
 
@@ -287,6 +287,15 @@ def _ceiling(configuration: uint256) -> uint256:
 @pure
 def _decimals(configuration: uint256) -> uint256:
     return (configuration >> 48) & _MASK_8
+
+
+@internal
+@pure
+def _unit(configuration: uint256) -> uint256:
+    """
+    @dev Of one whole token; of more decimals than are in service it is that of the most.
+    """
+    return 10 ** min(self._decimals(configuration), _MAX_DECIMALS)
 
 
 @internal

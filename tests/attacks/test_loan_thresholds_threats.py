@@ -602,11 +602,30 @@ def test_t13__stolen_key_sells_low_again_and_again__takes_the_budget_and_no_more
         lost += before - worth_of(stage)
     assert refused == "rule: the loss is above what is left of the budget"
     assert budget * 6 // 10 < lost <= budget
-    assert stage.check().verdict in (1, 2)
+    found = stage.check()
+    assert (found.verdict, found.why) == (2, refused)
     # A quarter of the window later a quarter has come back, which is more than one step can lose.
     stage.pass_time(21_600)
     stage.push_pool(fair)
     stage.rebalance(15_000 * USD)
+
+
+def test_t13__keeper_sells_at_the_worst_price_until_the_loan_is_safe__a_budget_of_that_much_never_bars_it(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    stage.open(100 * ETH, 150_000 * USD)
+    budget = 150_000 * 10**8 * 100 // 9_900
+    rule = replace(stage.rule, cooldown=0, max_step=30_000 * USD)
+    stage.set_rule(rule, terms=Terms(budget=budget, window=86_400))
+    stage.set_health(1.0)
+    worth, fair, steps = worth_of(stage), stage.price(), 0
+    while stage.health() < 1.1 * WAD:
+        stage.push_pool(fair * 9_915 // 10_000)
+        stage.act()
+        steps += 1
+    assert steps >= 2
+    assert worth - worth_of(stage) <= budget
 
 
 def test_t13__keeper_acts_too_often_in_a_day__is_refused(any_stage: Stage) -> None:
@@ -777,6 +796,49 @@ def test_t15__the_bounty__is_capped_and_lies_within_the_slippage(any_stage: Stag
     found = stage.check()
     assert stage.refusal(found.repay, sender=STRANGER) == "loan: the value lost is above the rule's slippage"
     stage.act(found, sender=KEEPER)
+
+
+def test_t15__bounty_would_pass_the_slippage_and_anybody_may_act__check_says_so_before(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    with_bounty(stage, 1.03)
+    terms = Terms(public_bps=5_000, bounty_bps=40, bounty_cap=10**12)
+    stage.set_rule(replace(stage.rule, cooldown=0), terms=terms)
+    stage.push_pool(stage.price() * 9_935 // 10_000)
+    found = stage.check()
+    assert (found.verdict, found.why) == (
+        2,
+        "rule: the sale and its bounty would cost more than the slippage",
+    )
+    assert stage.refusal(found.repay) == "loan: the value lost is above the rule's slippage"
+
+
+def test_t15__keeper_collects_the_bounty_under_another_name__it_is_a_cost_like_any_other(
+    any_stage: Stage,
+) -> None:
+    """Who stands behind an address nobody can tell: what bounds the bounty is what the owner wrote, not a name."""
+    stage = any_stage
+    stage.open(100 * ETH, 150_000 * USD)
+    budget = 150 * 10**8
+    terms = Terms(public_bps=5_000, bounty_bps=40, bounty_cap=30 * 10**8, budget=budget, window=86_400)
+    rule = replace(stage.rule, keeper=KEEPER, cooldown=0, max_step=10_000 * USD)
+    stage.set_rule(rule, terms=terms)
+    stage.set_health(1.005)
+    a_token, price, worth = stage.a_token("WETH"), stage.price(), worth_of(stage)
+    taken, refused = [], ""
+    for _ in range(9):
+        held = stage.balance(a_token, STRANGER)
+        try:
+            stage.act(sender=STRANGER)
+        except NodeRefused as refusal:
+            refused = reason_in(refusal.data)
+            break
+        taken.append((stage.balance(a_token, STRANGER) - held) * price // WAD)
+    assert len(taken) >= 2, "it pays to come back, in steps that the owner wrote"
+    assert max(taken) <= 30 * 10**8
+    assert "budget" in refused or "keeper" in refused
+    assert sum(taken) <= worth - worth_of(stage) <= budget
 
 
 def test_t15__urgency__widens_step_and_slippage_as_far_as_was_written(any_stage: Stage) -> None:
