@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import exp, log, sqrt
+from random import Random
 from typing import Any
 
 import boa
@@ -348,3 +349,44 @@ def test_volatility__deployed_to_measure_nothing__is_refused(half_life: int, int
     set_search_paths([str(CONTRACTS.parent)])
     with boa.reverts(why):
         boa.load(str(CONTRACTS / "Volatility.vy"), half_life, interval)
+
+
+# Who chooses when to poke
+
+
+def shown(patience: int, wants: float) -> tuple[float, list[float]]:
+    """The mean of all that was counted of a price whose hourly returns are one, and sigma hour by hour, sorted.
+
+    One alone pokes, hourly at most, as soon as what would be counted is below `wants`, or `patience` hours have gone.
+    """
+    hours, half_life, chance = 40_000, HALF_LIFE // HOUR, Random(7)
+    variance, gone, waited, squares = 1.0, 0.0, 0, 0.0
+    seen = []
+    for _ in range(hours):
+        gone += chance.gauss(0, 1)
+        waited += 1
+        if waited == patience or gone * gone / waited < wants:
+            kept = 2 ** (-waited / half_life)
+            variance = kept * variance + (1 - kept) * gone * gone / waited
+            squares += gone * gone
+            gone, waited = 0.0, 0
+        seen.append(sqrt(variance))
+    return sqrt(squares / hours), sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("patience", "whole", "low", "middle", "high"),
+    [(1, 1.0, 0.95, 1.0, 1.06), (24, 0.99, 0.65, 0.96, 1.30), (72, 0.93, 0.42, 0.84, 1.41)],
+    ids=["hourly", "a-day", "three-days"],
+)
+def test_sigma__whoever_pokes_waits_for_what_is_small__is_off_by_as_much_as_the_interface_says(
+    patience: int, whole: float, low: float, middle: float, high: float
+) -> None:
+    mean, seen = shown(patience, 0.1)
+    found = (seen[len(seen) // 20], seen[len(seen) // 2], seen[-len(seen) // 20])
+    assert mean == pytest.approx(whole, abs=0.01)
+    assert found == pytest.approx((low, middle, high), abs=0.01)
+    page = (CONTRACTS / "interfaces" / "IVolatility.vyi").read_text(encoding="utf-8")
+    if patience > 1:
+        assert f"{low:.2f} and {high:.2f}" in page
+        assert f"about {middle:.2f}" in page
