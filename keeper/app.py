@@ -32,10 +32,13 @@ from keeper.positions.baskets import BasketPositions
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts, Look, Positions
 from keeper.positions.ranges import RangePositions
+from keeper.send.aws_kms import aws_kms_signer
 from keeper.send.fees import SendLimits
+from keeper.send.gcp_kms import gcp_kms_signer
+from keeper.send.remote_signer import Papers, RemoteSigner
 from keeper.send.sender import Sender
 from keeper.send.signers import (
-    LocalSigner,
+    Signer,
     keystore_password,
     prove,
     signer_from_environment,
@@ -76,14 +79,22 @@ def _kind(name: str) -> Callable[[Node, Address, Sequence[Address], Doubts], Pos
     return KINDS[name]
 
 
-def signer(settings: Settings) -> LocalSigner:
-    """The keystore's key, opened by a password from the environment; without a keystore, the key found there."""
-    keystore = settings.key.keystore
-    if keystore is None:
-        found = signer_from_environment(os.environ)
+def signer(settings: Settings) -> Signer:
+    """Whatever the settings name to sign, proven to sign for whom it should; the key in the environment by default."""
+    said = settings.key
+    found: Signer
+    if said.keystore is not None:
+        found = signer_from_keystore(said.keystore, keystore_password(os.environ))
+    elif said.aws_kms is not None:
+        found = aws_kms_signer(said.aws_kms)
+    elif said.gcp_kms is not None:
+        found = gcp_kms_signer(said.gcp_kms)
+    elif said.remote is not None and said.address is not None:
+        papers = Papers(said.remote.certificate, said.remote.private_key, said.remote.authority)
+        found = RemoteSigner(said.remote.url, Address(said.address), papers)
     else:
-        found = signer_from_keystore(keystore, keystore_password(os.environ))
-    prove(found, settings.chain.id)
+        found = signer_from_environment(os.environ)
+    prove(found, settings.chain.id, Address(said.address) if said.address else None)
     return found
 
 
@@ -93,7 +104,7 @@ class _Ready:
 
     node: Node
     positions: tuple[Positions, ...]
-    signer: LocalSigner | None
+    signer: Signer | None
 
 
 def _ready(settings: Settings, dry_run: bool) -> _Ready:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from keeper.app import connect, look, send_limits_of, signer, watched
 from keeper.breakers import PAUSE
@@ -146,22 +147,38 @@ def _clock(head: Block, chain_id: int) -> Finding:
 
 
 def _key(settings: Settings) -> Iterator[tuple[Finding, Address | None]]:
-    keystore = settings.key.keystore
-    if keystore is None:
-        if os.environ.get(KEY_VARIABLE) and settings.chain.id not in _LOCAL_CHAINS:
-            said = f"key: it stands in {KEY_VARIABLE}, where every program of this user can read it"
-            yield Finding("key", Grade.POOR, said, "name an encrypted keystore in key.keystore"), None
-    else:
-        mode = _mode(keystore)
+    key = settings.key
+    kept = key.remote.private_key if key.remote else key.keystore
+    if kept is not None:
+        mode = _mode(kept)
         if mode is not None and mode & 0o077:
-            said = f"key: {keystore} can be read by others than its owner (its mode is {mode:o})"
-            yield Finding("key", Grade.BAD, said, f"chmod 600 {keystore}"), None
+            said = f"key: {kept} can be read by others than its owner (its mode is {mode:o})"
+            yield Finding("key", Grade.BAD, said, f"chmod 600 {kept}"), None
+    elif not (key.remote or key.aws_kms or key.gcp_kms) and _is_in_the_open(settings.chain.id):
+        said = f"key: it stands in {KEY_VARIABLE}, where every program of this user can read it"
+        yield Finding("key", Grade.POOR, said, "name an encrypted keystore in key.keystore"), None
     try:
         found = signer(settings)
     except KeeperError as error:
-        yield Finding("key", Grade.BAD, str(error), f"export {KEY_VARIABLE}=…, or set key.keystore"), None
+        yield Finding("key", Grade.BAD, str(error), _next_about_the_key(settings)), None
         return
     yield Finding("key", Grade.GOOD, f"key: {found.address} signs"), found.address
+
+
+def _is_in_the_open(chain_id: int) -> bool:
+    return bool(os.environ.get(KEY_VARIABLE)) and chain_id not in _LOCAL_CHAINS
+
+
+def _next_about_the_key(settings: Settings) -> str:
+    """What to type when nothing signs."""
+    key = settings.key
+    if key.aws_kms:
+        return f"aws kms get-public-key --key-id {key.aws_kms}"
+    if key.gcp_kms:
+        return f"gcloud kms keys versions get-public-key {key.gcp_kms}"
+    if key.remote:
+        return f"curl --cert … --key … {urlsplit(key.remote.url).hostname}"
+    return f"export {KEY_VARIABLE}=…, or set key.keystore"
 
 
 def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:

@@ -8,15 +8,16 @@ the keystore, and `KEEPER_KEY` is the key itself where no keystore is named.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final, Self, get_args
 
 from eth_utils.address import is_hex_address
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from keeper.domain.errors import Misconfigured
 from keeper.domain.texts import count_text
@@ -27,6 +28,9 @@ RPC_URL = "KEEPER_RPC_URL"
 JOURNAL_URL = "KEEPER_JOURNAL_URL"
 _UNKNOWN: Final = "extra_forbidden"
 """What pydantic calls a key that a table does not have."""
+_KEY_VERSION = re.compile(
+    r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[^/]+"
+)
 
 
 def checked_address(text: str) -> str:
@@ -48,6 +52,12 @@ def _checked_database(url: str) -> str:
     if url and not url.startswith("postgresql://"):
         raise ValueError("is not postgresql://…; a file is named by journal.path")
     return url
+
+
+def _checked_version(name: str | None) -> str | None:
+    if name is not None and not _KEY_VERSION.fullmatch(name):
+        raise ValueError("is not projects/…/locations/…/keyRings/…/cryptoKeys/…/cryptoKeyVersions/…")
+    return name
 
 
 def _without_doubles(owners: tuple[str, ...]) -> tuple[str, ...]:
@@ -92,10 +102,42 @@ class Watch(_Strict):
     owners: Annotated[tuple[AddressText, ...], AfterValidator(_without_doubles)] = Field(min_length=1)
 
 
+class Remote(_Strict):
+    """A signer elsewhere: what this side shows it, a certificate and its key, and who may have issued its own."""
+
+    url: str
+    certificate: Path | None = None
+    private_key: Path | None = None
+    authority: Path | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key are named together or not at all")
+        return self
+
+
 class Key(_Strict):
-    """The encrypted keystore that signs; without one, the key in `KEEPER_KEY` does."""
+    """What signs: an encrypted keystore, a signer elsewhere, or a key of AWS or Google Cloud; the one in `KEEPER_KEY`
+    where none of them is named. `address` is whose it must be, and must be said of a signer elsewhere.
+    """
 
     keystore: Path | None = None
+    remote: Remote | None = None
+    aws_kms: str | None = Field(default=None, min_length=1)
+    gcp_kms: Annotated[str | None, AfterValidator(_checked_version)] = None
+    address: AddressText | None = None
+
+    @model_validator(mode="after")
+    def _only_one(self) -> Self:
+        named = [
+            name for name in ("keystore", "remote", "aws_kms", "gcp_kms") if getattr(self, name) is not None
+        ]
+        if len(named) > 1:
+            raise ValueError(f"one key signs, and {' and '.join(named)} are named")
+        if self.remote is not None and self.address is None:
+            raise ValueError("address is missing: a signer elsewhere may hold the keys of many")
+        return self
 
 
 class OperatorLimits(_Strict):
@@ -241,6 +283,11 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
         )
     here = path.parent
     journal = settings.journal.model_copy(update={"path": here / settings.journal.path})
-    keystore = settings.key.keystore
-    key = Key(keystore=here / keystore if keystore else None)
+    key = settings.key
+    if key.keystore is not None:
+        key = key.model_copy(update={"keystore": here / key.keystore})
+    if key.remote is not None:
+        files = key.remote.model_dump(include={"certificate", "private_key", "authority"}, exclude_none=True)
+        found = {name: here / path for name, path in files.items()}
+        key = key.model_copy(update={"remote": key.remote.model_copy(update=found)})
     return settings.model_copy(update={"journal": journal, "key": key})

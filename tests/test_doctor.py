@@ -14,6 +14,7 @@ from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
 from keeper.doctor import Finding, Grade, examine
 from keeper.domain.errors import Misconfigured
+from keeper.domain.units import NOBODY
 from keeper.journal.journal import Journal
 from keeper.settings import read_settings
 from tests.conftest import KEEPER_KEY, SetRule
@@ -131,6 +132,49 @@ def test_a_keystore__that_others_can_read__is_bad_and_the_command_mends_it(
     monkeypatch.setenv("KEEPER_PASSWORD", "wrong")
     found = only([f for f in examined(extra=extra) if f.subject == "key"], Grade.BAD)
     assert "does not open" in found.said
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "next_"),
+    [
+        (
+            'aws_kms = "alias/keeper"',
+            "KMS does not show the key: Endpoint",
+            "aws kms get-public-key --key-id alias",
+        ),
+        (
+            'gcp_kms = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1"',
+            "Google Cloud KMS cannot be reached: DefaultCredentialsError",
+            "gcloud kms keys versions get-public-key projects/p/",
+        ),
+        (
+            f'address = "{NOBODY}"\n[key.remote]\nurl = "http://127.0.0.1:9"',
+            "the signer at 127.0.0.1 did not sign: ConnectionRefusedError",
+            "curl --cert",
+        ),
+    ],
+)
+def test_a_key_elsewhere__out_of_reach__is_bad_with_what_to_ask_it(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch, key: str, said: str, next_: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere/account.json")
+    found = only([f for f in examined(extra=f"[key]\n{key}\n") if f.subject == "key"], Grade.BAD)
+    assert said in found.said
+    assert found.next.startswith(next_)
+
+
+def test_a_certificate_s_key__that_others_can_read__is_bad(examined: Examine, tmp_path: Path) -> None:
+    paper = tmp_path / "client.key"
+    paper.write_text("a key")
+    paper.chmod(0o640)
+    remote = f'[key]\naddress = "{NOBODY}"\n[key.remote]\nurl = "http://127.0.0.1:9"\n'
+    files = f'certificate = "{paper}"\nprivate_key = "{paper}"\n'
+    found = [f for f in examined(extra=remote + files) if f.subject == "key"]
+    assert found[0].next == f"chmod 600 {paper}"
 
 
 def test_no_gas_money__is_told_with_how_much_and_to_whom(world: World, examined: Examine) -> None:

@@ -31,6 +31,15 @@ def test_settings__paths__are_taken_from_the_file_s_own_folder(tmp_path: Path) -
     assert settings.key.keystore == tmp_path / "keys" / "keeper.json"
 
 
+def test_settings__the_papers_of_a_signer_elsewhere__are_taken_from_the_same_folder(tmp_path: Path) -> None:
+    files = 'certificate = "c.pem"\nprivate_key = "c.key"\nauthority = "/etc/ca.pem"\n'
+    text = f'[key]\naddress = "{OWNER}"\n[key.remote]\nurl = "https://signer"\n{files}'
+    remote = read(tmp_path, GOOD + text).key.remote
+    assert remote is not None
+    assert (remote.certificate, remote.private_key) == (tmp_path / "c.pem", tmp_path / "c.key")
+    assert remote.authority == Path("/etc/ca.pem")
+
+
 def test_settings__the_url_in_the_environment__wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEEPER_RPC_URL", "http://127.0.0.1:1/secret")
     assert read(tmp_path, GOOD).chain.url == "http://127.0.0.1:1/secret"
@@ -80,6 +89,19 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
         (
             GOOD + "[limits]\ndrift_bps = 5000\n",
             "limits.drift_bps: Input should be less than or equal to 500",
+        ),
+        (
+            GOOD + '[key]\nkeystore = "k"\naws_kms = "alias/keeper"\n',
+            "key: one key signs, and keystore and aws_kms are named",
+        ),
+        (GOOD + '[key]\ngcp_kms = "projects/p/keys/k"\n', "key.gcp_kms: is not projects/"),
+        (
+            GOOD + '[key.remote]\nurl = "https://signer"\n',
+            "key: address is missing: a signer elsewhere may hold the keys of many",
+        ),
+        (
+            GOOD + f'[key]\naddress = "{OWNER}"\n[key.remote]\nurl = "https://signer"\ncertificate = "c"\n',
+            "key.remote: certificate and private_key are named together or not at all",
         ),
     ],
 )

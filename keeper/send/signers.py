@@ -1,4 +1,4 @@
-"""Who signs: a key from an encrypted keystore, or from the environment on a devnet, and the port both stand behind.
+"""Who signs: a key from an encrypted keystore, or from the environment on a devnet, and the port of all signers.
 
 eth_account builds and signs, on coincurve's libsecp256k1; a key never appears in a name, a message or a traceback.
 
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -60,6 +60,21 @@ class Signer(Protocol):
         """Sign, and send nothing; `Misconfigured` when it cannot."""
 
 
+def fields_of(transaction: Transaction) -> dict[str, Any]:
+    """A transaction as eth_account takes it."""
+    return {
+        "type": 2,
+        "chainId": transaction.chain_id,
+        "nonce": transaction.nonce,
+        "maxFeePerGas": transaction.fees.max_fee,
+        "maxPriorityFeePerGas": transaction.fees.tip,
+        "gas": transaction.gas,
+        "to": bytes.fromhex(transaction.call.to[2:]),
+        "value": transaction.value,
+        "data": transaction.call.data,
+    }
+
+
 class Secret:
     """A text that shows itself to nobody who does not ask for it by name."""
 
@@ -101,19 +116,7 @@ class LocalSigner:
 
     def sign(self, transaction: Transaction) -> Signed:
         """Sign with the key."""
-        signed = self._account.sign_transaction(
-            {
-                "type": 2,
-                "chainId": transaction.chain_id,
-                "nonce": transaction.nonce,
-                "maxFeePerGas": transaction.fees.max_fee,
-                "maxPriorityFeePerGas": transaction.fees.tip,
-                "gas": transaction.gas,
-                "to": bytes.fromhex(transaction.call.to[2:]),
-                "value": transaction.value,
-                "data": transaction.call.data,
-            }
-        )
+        signed = self._account.sign_transaction(fields_of(transaction))
         return Signed(bytes(signed.raw_transaction), "0x" + bytes(signed.hash).hex())
 
     def __repr__(self) -> str:
