@@ -147,7 +147,15 @@ def send_limits_of(settings: Settings) -> SendLimits:
     """The operator's bounds on sending."""
     said = settings.limits
     return SendLimits(
-        said.max_fee_wei, said.tip_wei, said.stuck_blocks, deadline_seconds=said.deadline_seconds
+        said.max_fee_wei,
+        said.tip_wei,
+        said.stuck_blocks,
+        deadline_seconds=said.deadline_seconds,
+        worth_wei={
+            Address(watch.thresholds): int(watch.worth_eth.scaleb(18))
+            for watch in settings.watch
+            if watch.worth_eth is not None
+        },
     )
 
 

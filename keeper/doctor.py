@@ -234,7 +234,8 @@ def _money(settings: Settings, node: Node, head: Block, sender: Address) -> Find
     """The key's gas money against what actions of the largest size would cost at the first bid."""
     limits = settings.limits
     try:
-        fees = first_fees(head.base_fee, send_limits_of(settings))
+        send_limits = send_limits_of(settings)
+        fees = first_fees(head.base_fee, send_limits, send_limits.action_fee_wei)
         balance = node.ask_number("eth_getBalance", sender, "latest")
     except Unsafe as error:
         return Finding("gas", Grade.POOR, str(error), "raise limits.max_fee_gwei, or wait")

@@ -95,11 +95,15 @@ class Chain(_Strict):
 
 
 class Watch(_Strict):
-    """One thresholds contract, the kind of position it is about, and the owners whose rules this keeper holds."""
+    """One thresholds contract, the kind of position it is about, and the owners whose rules this keeper holds.
+
+    `worth_eth` is the most that the gas of one action here may cost.
+    """
 
     kind: str = "loans"
     thresholds: AddressText
     owners: Annotated[tuple[AddressText, ...], AfterValidator(_without_doubles)] = Field(min_length=1)
+    worth_eth: Decimal | None = Field(default=None, gt=0)
 
 
 class Remote(_Strict):

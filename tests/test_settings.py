@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from keeper.app import send_limits_of
 from keeper.domain.errors import Misconfigured
 from keeper.settings import Settings, read_settings
 
@@ -29,6 +30,12 @@ def test_settings__paths__are_taken_from_the_file_s_own_folder(tmp_path: Path) -
     settings = read(tmp_path, GOOD + '[key]\nkeystore = "keys/keeper.json"\n')
     assert settings.journal.path == tmp_path / "keeper.db"
     assert settings.key.keystore == tmp_path / "keys" / "keeper.json"
+
+
+def test_settings__what_an_action_is_worth__is_the_sender_s_limit_for_that_contract(tmp_path: Path) -> None:
+    assert send_limits_of(read(tmp_path, GOOD)).worth_wei == {}
+    settings = read(tmp_path, GOOD + "worth_eth = 0.25\n")
+    assert send_limits_of(settings).worth_wei == {OWNER: 25 * 10**16}
 
 
 def test_settings__the_papers_of_a_signer_elsewhere__are_taken_from_the_same_folder(tmp_path: Path) -> None:
@@ -90,6 +97,7 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
             GOOD + "[limits]\ndrift_bps = 5000\n",
             "limits.drift_bps: Input should be less than or equal to 500",
         ),
+        (GOOD + "worth_eth = 0\n", "watch.0.worth_eth: Input should be greater than 0"),
         (
             GOOD + '[key]\nkeystore = "k"\naws_kms = "alias/keeper"\n',
             "key: one key signs, and keystore and aws_kms are named",

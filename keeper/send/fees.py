@@ -6,11 +6,13 @@ Source: geth `core/txpool/legacypool/list.go` refuses a replacement unless fee c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from keeper.domain.errors import Misconfigured, Unsafe
 from keeper.domain.flights import Fees
-from keeper.domain.units import GWEI, mul_div_down, mul_div_up
+from keeper.domain.plans import Intent
+from keeper.domain.units import GWEI, Address, mul_div_down, mul_div_up
 
 BUMP = (9, 8)
 """A replacement's bid over the bid it replaces."""
@@ -23,7 +25,8 @@ class SendLimits:
     No bid exceeds `max_fee_wei` per unit of gas; actions stop an eighth short of it, so that one which is stuck there
     can still be cancelled. `tip_wei` is the first bid's tip. A transaction not mined `stuck_blocks` after it was sent
     is replaced by a higher bid, and sooner and with more tip as less is left of the `deadline_seconds` it was given.
-    `final_depth` stands in for finality where a node knows no `finalized` block.
+    `final_depth` stands in for finality where a node knows no `finalized` block. An action for a contract named in
+    `worth_wei` bids no more than leaves its gas within that sum.
     """
 
     max_fee_wei: int
@@ -31,6 +34,7 @@ class SendLimits:
     stuck_blocks: int = 3
     final_depth: int = 64
     deadline_seconds: int = 300
+    worth_wei: Mapping[Address, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.tip_wei <= self.action_fee_wei:
@@ -48,10 +52,16 @@ class SendLimits:
         """The most an action may bid: its replacement still fits under `max_fee_wei`."""
         return mul_div_down(self.max_fee_wei, BUMP[1], BUMP[0])
 
+    def ceiling(self, intent: Intent) -> int:
+        """The most this action may bid: neither more than any, nor than it is worth, should it use all its gas."""
+        worth = self.worth_wei.get(intent.plan.key.thresholds)
+        if worth is None:
+            return self.action_fee_wei
+        return min(self.action_fee_wei, mul_div_down(worth, 1, intent.gas_limit))
 
-def first_fees(base_fee: int, limits: SendLimits) -> Fees:
-    """A bid that five full blocks in a row do not outgrow; `Unsafe` when the base fee is above the ceiling already."""
-    ceiling = limits.action_fee_wei
+
+def first_fees(base_fee: int, limits: SendLimits, ceiling: int) -> Fees:
+    """A bid that five full blocks in a row do not outgrow; `Unsafe` when the base fee is above `ceiling` already."""
     if base_fee > ceiling:
         raise Unsafe(
             f"send: the base fee of {gwei_text(base_fee)} gwei is above the {gwei_text(ceiling)} gwei an action may bid"

@@ -145,7 +145,8 @@ def _unmined(flight: Flight, newest: Attempt, seen: Seen, limits: SendLimits, re
     pressing = urgency(flight.intent.deadline - seen.now, limits) if acts else 0
     waited = seen.head - flight.sent_block
     if seen.mined == flight.nonce and waited >= patience(pressing, limits):
-        return _stuck(newest, seen, limits, waited, pressing)
+        ceiling = limits.ceiling(flight.intent) if acts else limits.max_fee_wei
+        return _stuck(newest, seen, limits.tip_wei << pressing, ceiling, waited)
     if seen.known:
         return Wait(State.BROADCAST, flight.why)
     return Resend(newest, "send: the node does not hold it any more; the same bytes go out again")
@@ -159,10 +160,9 @@ def _late(flight: Flight, newest: Attempt, seen: Seen, limits: SendLimits) -> Ac
     return Replace(Purpose.CANCEL, fees, why, seen.known)
 
 
-def _stuck(newest: Attempt, seen: Seen, limits: SendLimits, waited: int, pressing: int) -> Action:
-    ceiling = limits.action_fee_wei if newest.purpose is Purpose.ACT else limits.max_fee_wei
+def _stuck(newest: Attempt, seen: Seen, tip: int, ceiling: int, waited: int) -> Action:
     bid = gwei_text(newest.fees.max_fee)
-    fees = replacement_fees(newest.fees, seen.base_fee, limits.tip_wei << pressing, ceiling)
+    fees = replacement_fees(newest.fees, seen.base_fee, tip, ceiling)
     if fees is None:
         why = f"send: not mined at {bid} gwei, and a replacement would exceed {gwei_text(ceiling)} gwei"
         return _hold(newest, seen, why)

@@ -126,7 +126,7 @@ class Sender:
         if waiting is not None:
             raise Unsafe(f"send: nonce {waiting.nonce} awaits inclusion, and one is in flight at a time")
         self._held = None
-        fees = first_fees(head.base_fee, self._limits)
+        fees = first_fees(head.base_fee, self._limits, self._limits.ceiling(intent))
         nonce = self._next_nonce(intent.gas_limit * fees.max_fee)
         attempt = self._sign(intent, nonce, Purpose.ACT, fees, head)
         reach("after_sign")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.errors import Misconfigured, Unsafe
 from keeper.domain.flights import Fees
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import GWEI
 from keeper.send.fees import (
     BUMP,
@@ -19,8 +22,14 @@ from keeper.send.fees import (
     replacement_fees,
     urgency,
 )
+from tests.send.flights_given import COUNTER, OWNER, STRANGER, intent
 
 WEI = st.integers(0, 10**15)
+
+
+def offered(base_fee: int, limits: SendLimits) -> Fees:
+    """The first bid for an action that is worth anything."""
+    return first_fees(base_fee, limits, limits.ceiling(intent()))
 
 
 def test_the_tables_below__when_the_bump_changes__must_change_too() -> None:
@@ -41,12 +50,35 @@ def test_the_tables_below__when_the_bump_changes__must_change_too() -> None:
 def test_a_first_bid__is_twice_the_base_fee_and_the_tip_below_the_ceiling(
     base_fee: int, tip: int, cap: int, bid: Fees
 ) -> None:
-    assert first_fees(base_fee, SendLimits(cap, tip)) == bid
+    assert offered(base_fee, SendLimits(cap, tip)) == bid
 
 
 def test_a_first_bid__when_the_base_fee_is_above_the_ceiling__is_refused() -> None:
     with pytest.raises(Unsafe, match=r"base fee of 80\.001 gwei is above the 80 gwei"):
-        first_fees(80 * GWEI + GWEI // 1000, SendLimits(90 * GWEI, GWEI))
+        offered(80 * GWEI + GWEI // 1000, SendLimits(90 * GWEI, GWEI))
+
+
+@pytest.mark.parametrize(
+    ("worth", "gas", "ceiling"),
+    [
+        (10**16, 100_000, 80 * GWEI),
+        (8 * 10**15, 100_000, 80 * GWEI),
+        (8 * 10**15 - 1, 100_000, 80 * GWEI - 1),
+        (4 * 10**15, 200_000, 20 * GWEI),
+        (1, 100_000, 0),
+    ],
+)
+def test_an_action__that_is_worth_so_much__bids_no_more_than_its_gas_then_costs(
+    worth: int, gas: int, ceiling: int
+) -> None:
+    limits = SendLimits(90 * GWEI, GWEI, worth_wei={COUNTER: worth})
+    wanted = intent(gas=gas)
+    assert limits.ceiling(wanted) == ceiling
+    assert limits.ceiling(wanted) * gas <= worth
+    elsewhere = replace(wanted, plan=replace(wanted.plan, key=RuleKey(STRANGER, OWNER, 0)))
+    assert limits.ceiling(elsewhere) == limits.action_fee_wei
+    with pytest.raises(Unsafe, match="an action may bid"):
+        first_fees(ceiling + 1, limits, ceiling)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +127,7 @@ def test_a_replacement__whatever_it_replaces__passes_geth_and_reth_and_the_ceili
 def test_a_bid_at_the_ceiling_of_actions__can_still_be_cancelled(base_fee: int, tip: int, cap: int) -> None:
     try:
         limits = SendLimits(cap, tip)
-        bid = first_fees(base_fee, limits)
+        bid = offered(base_fee, limits)
     except (Misconfigured, Unsafe):
         return
     while True:

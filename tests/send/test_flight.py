@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keeper.domain.flights import Fees, Flight, Purpose, State
 from keeper.domain.units import GWEI
 from keeper.send.flight import Finish, Include, Replace, Resend, Seen, Wait, next_action
-from tests.send.flights_given import LIMITS, attempt, flight, receipt
+from tests.send.flights_given import COUNTER, LIMITS, attempt, flight, receipt
 
 SEEN = Seen(head=101, now=1_000, base_fee=10 * GWEI, final=40, mined=7, known=True)
 CANCEL = attempt(2, Fees(45 * GWEI, 2 * GWEI), Purpose.CANCEL)
@@ -88,6 +88,19 @@ def test_a_flight__at_the_ceiling__holds_and_asks_for_a_person(known: bool) -> N
     assert isinstance(action, Wait if known else Resend)
     assert action.alarm
     assert "would exceed 444.444 gwei" in action.why
+
+
+def test_a_flight__that_would_cost_more_than_it_is_worth__holds_but_is_still_cancelled() -> None:
+    modest = replace(LIMITS, worth_wei={COUNTER: 42 * GWEI * 100_000})
+    dear = replace(SEEN, head=110, base_fee=60 * GWEI)
+    action = next_action(flight(), dear, modest)
+    assert isinstance(action, Wait)
+    assert action.alarm
+    assert "would exceed 42 gwei" in action.why
+    assert isinstance(next_action(flight(), dear, LIMITS), Replace)
+    late = next_action(flight(deadline=999), dear, modest)
+    assert isinstance(late, Replace)
+    assert (late.purpose, late.fees.max_fee > 42 * GWEI) == (Purpose.CANCEL, True)
 
 
 def test_a_flight__past_its_deadline__is_cancelled_even_from_the_ceiling() -> None:
