@@ -26,7 +26,7 @@ from keeper.domain.verdicts import Kind, Verdict
 from keeper.guard import why_not
 from keeper.journal.journal import Journal
 from keeper.latches import Latches
-from keeper.positions.port import UNHURRIED, Breach, Draft, Positions
+from keeper.positions.port import UNHURRIED, Breach, Draft, Positions, Seen
 from keeper.send.sender import Sender
 
 _BLOCKS_BETWEEN_PRUNINGS = 1_000
@@ -81,17 +81,16 @@ class Keeper:
     def turn(self, block: Block) -> Turn:
         """Follow what was sent, judge every watched rule at `block`, act on the breached ones, write it all down."""
         changes = self.sender.follow(block) if self.sender else ()
-        verdicts: dict[RuleKey, Verdict] = {}
-        breaches: list[Breach] = []
+        attended: list[Seen] = []
+        instead: dict[RuleKey, Verdict] = {}
         trouble: list[str] = []
         for positions in self.watched:
             try:
-                seen = positions.observe(block)
+                attended.append(positions.observe(block))
             except Blind as error:
                 trouble.append(str(error))
-                continue
-            verdicts |= {verdict.key: verdict for verdict in seen.verdicts}
-            breaches += seen.breaches
+        breaches = [breach for seen in attended for breach in seen.breaches]
+        trouble += [said for seen in attended for said in seen.said]
 
         intents: list[Intent] = []
         recent = self.journal.recent(block.number - _FAIR_BLOCKS) if self.journal and breaches else {}
@@ -108,10 +107,11 @@ class Keeper:
                 intents.append(intent)
             except Refused as error:
                 kind = Kind.BLIND if isinstance(error, Blind) else Kind.BARRED
-                verdicts[key] = replace(verdicts[key], kind=kind, why=str(error))
+                instead[key] = replace(breach.verdict, kind=kind, why=str(error))
+        verdicts = _each_once(attended, instead)
         if self.journal:
             note = "; ".join(trouble if self.sender else ["dry run: nothing is signed", *trouble])
-            self.journal.write_turn(block, tuple(verdicts.values()), note)
+            self.journal.write_turn(block, verdicts, note)
             if block.number % _BLOCKS_BETWEEN_PRUNINGS == 0:
                 self.journal.prune(
                     block.number - self.limits.keep_blocks, block.timestamp - self.limits.keep_seconds
@@ -124,7 +124,7 @@ class Keeper:
                     tripped = self.latches.watch(block, flew=bool(changes or intents))
             except Blind as error:
                 trouble.append(str(error))  # what is in a block stays there: the next turn asks again
-        return Turn(block, tuple(verdicts.values()), tuple(intents), changes, tuple(trouble), tripped)
+        return Turn(block, verdicts, tuple(intents), changes, tuple(trouble), tripped)
 
     def _send(self, intent: Intent, block: Block) -> None:
         assert self.sender is not None
@@ -174,6 +174,12 @@ class Keeper:
 
     def _actor(self, breach: Breach) -> Address:
         return self.sender.address if self.sender else breach.keeper
+
+
+def _each_once(attended: Sequence[Seen], instead: Mapping[RuleKey, Verdict]) -> tuple[Verdict, ...]:
+    """Every verdict, or what came of acting on it; of a contract watched twice the last word counts."""
+    verdicts = {verdict.key: verdict for seen in attended for verdict in seen.verdicts}
+    return tuple({**verdicts, **instead}.values())
 
 
 def _fairly(breaches: Sequence[Breach], recent: Mapping[Address, tuple[int, int]]) -> list[Breach]:

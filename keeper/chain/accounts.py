@@ -40,7 +40,7 @@ class Accounts:
         self._node = node
         self._thresholds = thresholds
         self._aave = aave
-        self._since_3_6 = _has_bitmaps(node, aave)
+        self.since_3_6: Final = _has_bitmaps(node, aave)
         self._most = lenses.MOST_ROWS
         self._readings = 0
         self._agreed: set[int] = set()
@@ -104,7 +104,7 @@ class Accounts:
 
     def _sums(self, keys: Sequence[RuleKey]) -> Call:
         return lenses.value_call(
-            self._thresholds, self._aave, keys, self._since_3_6, *self._compared(len(keys))
+            self._thresholds, self._aave, keys, self.since_3_6, *self._compared(len(keys))
         )
 
     def _reads(self, keys: Sequence[RuleKey]) -> Call:

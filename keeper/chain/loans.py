@@ -1,18 +1,19 @@
 """The loans under one thresholds contract as the chain shows them at one block.
 
-Every turn reads all watched rules and accounts in one question; only a breached loan's market is read closer, together
-with the contract's own verdict.
+All rules and accounts are read in one question, unless there are so many that a mirror keeps them (`mirror.py`); only a
+breached loan's market is read closer, together with the contract's own verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from keeper.chain.accounts import Accounts
 from keeper.chain.node import Node, Question
-from keeper.chain.reads import ask_together, call_question, read_together, returned_by, together_question
+from keeper.chain.price_ages import PriceAges
+from keeper.chain.reads import ask_together, call_question, returned_by
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Misconfigured, NodeRefused
 from keeper.domain.loans import LoanMarket, LoanRule, PoolState, Sight, Snapshot
@@ -55,42 +56,42 @@ class Loans:
         try:
             self.aave: Final = self._address(thresholds, loan_thresholds.AAVE.call())
             self._factory: Final = self._address(thresholds, loan_thresholds.FACTORY.call())
-            self._provider: Final = self._address(self.aave, aave_v3.ADDRESSES_PROVIDER.call())
-            self._oracle = self._address(self._provider, aave_v3.GET_PRICE_ORACLE.call())
+            self.provider: Final = self._address(self.aave, aave_v3.ADDRESSES_PROVIDER.call())
+            oracle = self._address(self.provider, aave_v3.GET_PRICE_ORACLE.call())
         except Blind as error:
             raise Misconfigured(
                 f"contract: {thresholds} is not a LoanThresholds contract ({error})"
             ) from error
-        self._accounts = Accounts(node, thresholds, self.aave)
+        self.accounts: Final = Accounts(node, thresholds, self.aave)
+        self.ages: Final = PriceAges(node, self.provider, oracle)
         self._keys: tuple[RuleKey, ...] = ()
         self.unattended: tuple[RuleKey, ...] = ()
         """The first rule of each owner that is beyond the `MOST_RULES` held, as `keys` last counted."""
         self._keys_at: Block | None = None
         self._assets: tuple[Address, ...] = ()
-        self._sources: dict[Address, Address] = {}
         self._pairs: dict[tuple[Address, Address], _Pair] = {}
 
     def observe(self, block: Block) -> Snapshot:
         """All watched rules, accounts and price ages at one block: in one batch, if nothing is new about the rules."""
         follows = self._follows(block)
         keys = self._keys if follows else self.keys(block)
-        asked = self._accounts.questions(keys, block)
+        asked = self.accounts.questions(keys, block)
         news = [self._news_question({"blockHash": block.hash})] if follows else []
-        answers = self._node.ask_each([*news, *asked, *self._ages_questions(self._assets, block)])
+        answers = self._node.ask_each([*news, *asked, *self.ages.questions(self._assets, block)])
         if news and answers.pop(0):
             self._count(block)
         self._keys_at = block
         accounts, ages = answers[: len(asked)], answers[len(asked) :]
-        sights = self._accounts.read(keys, block, accounts)
+        sights = self.accounts.read(keys, block, accounts)
         if keys != self._keys:
-            sights = self._accounts.sights(self._keys, block)
-        sights = self._with_terms(sights, block)
+            sights = self.accounts.sights(self._keys, block)
+        sights = self.with_terms(sights, block)
         assets = tuple(
             sorted({asset for s in sights if s.rule for asset in (s.rule.collateral, s.rule.debt)})
         )
         if assets != self._assets:
             self._assets, ages = assets, []
-        return Snapshot(block, tuple(sights), self._price_ages(assets, block, ages))
+        return Snapshot(block, tuple(sights), self.ages.read(assets, block, ages))
 
     def keys(self, block: Block) -> tuple[RuleKey, ...]:
         """Every rule the owners have at `block`; counted anew only when one may have been added."""
@@ -122,7 +123,7 @@ class Loans:
 
     def sights(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
         """The keys' rules and accounts at `block`."""
-        return self._with_terms(self._accounts.sights(keys, block), block)
+        return self.with_terms(self.accounts.sights(keys, block), block)
 
     def consult(
         self, key: RuleKey, rule: LoanRule, block: Block
@@ -142,8 +143,8 @@ class Loans:
             [
                 Call(key.thresholds, loan_thresholds.CHECK.call(key.owner, key.id)),
                 Call(self.aave, aave_v3.GET_RESERVE_DATA.call(rule.collateral)),
-                Call(self._oracle, aave_v3.GET_ASSET_PRICE.call(rule.collateral)),
-                Call(self._oracle, aave_v3.GET_ASSET_PRICE.call(rule.debt)),
+                Call(self.ages.oracle, aave_v3.GET_ASSET_PRICE.call(rule.collateral)),
+                Call(self.ages.oracle, aave_v3.GET_ASSET_PRICE.call(rule.debt)),
                 Call(pair.variable_debt, erc20.BALANCE_OF.call(key.owner)),
                 *pools,
             ],
@@ -216,7 +217,7 @@ class Loans:
         wanted = {**span, "address": self.thresholds, "topics": [loan_thresholds.RULE_SET_TOPIC]}
         return "eth_getLogs", [wanted]
 
-    def _with_terms(self, sights: list[Sight], block: Block) -> list[Sight]:
+    def with_terms(self, sights: list[Sight], block: Block) -> list[Sight]:
         """The same sights, those whose rules have terms now with them: few do, so they are asked for apart."""
         owing = [n for n, sight in enumerate(sights) if sight.owes_terms]
         calls = [
@@ -249,54 +250,6 @@ class Loans:
             if NOBODY not in (sold.a_token, owed.variable_debt):
                 self._pairs[collateral, debt] = known  # until then an asset may yet be listed
         return known
-
-    def _price_ages(
-        self, assets: Sequence[Address], block: Block, told: Sequence[Any]
-    ) -> dict[Address, int | None]:
-        """Seconds since each asset's feed last spoke; the feeds behind Aave's oracle are looked up anew every time.
-
-        `told` is the answer to `_ages_questions`, if it was asked.
-        """
-        if not assets:
-            return {}
-        for _ in range(2):
-            feeds = [self._sources.get(asset, NOBODY) for asset in assets]
-            (answer,) = told or self._node.ask_each(self._ages_questions(assets, block))
-            told = ()
-            answers = read_together(answer, 1 + 2 * len(assets))
-            oracle = address(aave_v3.GET_PRICE_ORACLE.read(_answered(answers[0], "getPriceOracle"))[0])
-            sources = [
-                address(aave_v3.GET_SOURCE.read(_answered(a, "getSourceOfAsset"))[0])
-                for a in answers[1 : 1 + len(assets)]
-            ]
-            rounds = answers[1 + len(assets) :]
-            if (oracle, sources) == (self._oracle, feeds):
-                return {asset: _age(told, block) for asset, told in zip(assets, rounds, strict=True)}
-            self._oracle = oracle
-            self._sources = dict(zip(assets, sources, strict=True))
-        raise Blind(f"oracle: the feeds behind {self._oracle} changed while they were read")
-
-    def _ages_questions(self, assets: Sequence[Address], block: Block) -> list[Question]:
-        """What oracle there is, what feed it has for each asset, and the last round of the feeds that it had."""
-        if not assets:
-            return []
-        feeds = [self._sources.get(asset, NOBODY) for asset in assets]
-        calls = [
-            Call(self._provider, aave_v3.GET_PRICE_ORACLE.call()),
-            *(Call(self._oracle, aave_v3.GET_SOURCE.call(asset)) for asset in assets),
-            *(Call(feed, aave_v3.LATEST_ROUND.call()) for feed in feeds),
-        ]
-        return [together_question(calls, block.hash)]
-
-
-def _age(told: bytes | None, block: Block) -> int | None:
-    if not told:
-        return None
-    try:
-        updated_at: int = aave_v3.LATEST_ROUND.read(told)[3]
-    except Blind:
-        return block.timestamp  # it speaks no sense, so it has never spoken: only its own rules go blind
-    return max(block.timestamp - updated_at, 0)
 
 
 def _sells_token0(rule: LoanRule) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from keeper.chain.node import Node, Question, bytes_of
 from keeper.domain.errors import NodeRefused
@@ -11,12 +11,30 @@ from keeper.domain.plans import Call
 from keeper.protocols.lenses import lent
 from keeper.protocols.multicall3 import apart, together
 
+# What reads a word takes some ten thousand gas through a proxy, and public nodes allow a question some fifty million.
+_MOST_CALLS: Final = 1_000
+_FEWEST_CALLS: Final = 16
+
 
 def ask_together(node: Node, calls: Sequence[Call], at: str) -> list[bytes | None]:
     """What each call returns at the block whose hash is `at`, None where it reverts."""
     if not calls:
         return []
     return read_together(node.ask_each([together_question(calls, at)])[0], len(calls))
+
+
+def ask_at_length(node: Node, calls: Sequence[Call], at: str) -> list[bytes | None]:
+    """The same of any number of calls, in as many questions as the node's bounds on one of them ask for."""
+    answers: list[bytes | None] = []
+    most = _MOST_CALLS
+    while len(answers) < len(calls):
+        try:
+            answers += ask_together(node, calls[len(answers) : len(answers) + most], at)
+        except NodeRefused as refusal:
+            if refusal.is_about_rate or most <= _FEWEST_CALLS:
+                raise
+            most = max(most // 4, _FEWEST_CALLS)
+    return answers
 
 
 def together_question(calls: Sequence[Call], at: str) -> Question:

@@ -8,6 +8,7 @@ from typing import Final
 
 from keeper.chain.assets import Assets
 from keeper.chain.loans import Loans
+from keeper.chain.mirror import Mirror
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
@@ -19,6 +20,7 @@ from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decima
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
+from keeper.positions.loan_screened import Screened, Verdicts
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen
 from keeper.protocols.loan_thresholds import (
@@ -33,26 +35,60 @@ from keeper.size.steps import Step
 
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
 _QUOTED: Final = "pool: "
+MIRRORED_FROM: Final = 64
+"""From so many owners on, a mirror of them costs a turn less than reading them does."""
 
 
 class LoanPositions:
     """The loans of `owners` under the contract at `thresholds`; `Misconfigured` when there is no such contract."""
 
-    def __init__(self, node: Node, thresholds: Address, owners: Sequence[Address], doubts: Doubts) -> None:
+    def __init__(
+        self,
+        node: Node,
+        thresholds: Address,
+        owners: Sequence[Address],
+        doubts: Doubts,
+        mirrored_from: int = MIRRORED_FROM,
+    ) -> None:
         self.loans: Final = Loans(node, thresholds, owners)
         self.assets: Final = Assets(node)
         self.doubts: Final = doubts
+        self._mirror: Final = Mirror(node, self.loans) if len(owners) >= mirrored_from else None
+        self._near: tuple[RuleKey, ...] = ()
 
     def observe(self, block: Block) -> Seen:
-        """Every rule's verdict, by health and by the age of the prices behind it."""
-        snapshot = self.loans.observe(block)
+        """Every rule's verdict, by health and by the age of the prices behind it.
+
+        Of many owners only those near an edge are read; of the others the mirror knows that they are not.
+        """
+        if self._mirror is not None:
+            return self._screened(self._mirror, block)
+        seen = self._judged(self.loans.observe(block))
+        return replace(seen, verdicts=(*seen.verdicts, *map(_beyond, self.loans.unattended)))
+
+    def _judged(self, snapshot: Snapshot) -> Seen:
         verdicts = [self._verdict(sight, snapshot) for sight in snapshot.sights]
         breaches = [
-            LoanBreach(verdict, sight.rule, sight.loan, block, self)
+            LoanBreach(verdict, sight.rule, sight.loan, snapshot.block, self)
             for verdict, sight in zip(verdicts, snapshot.sights, strict=True)
             if verdict.kind is Kind.BREACHED and sight.rule and sight.loan
         ]
-        return Seen((*verdicts, *map(_beyond, self.loans.unattended)), tuple(breaches))
+        return Seen(tuple(verdicts), tuple(breaches))
+
+    def _screened(self, mirror: Mirror, block: Block) -> Seen:
+        """The same, by a screen of all that are mirrored and the chain's word on those that it leaves in doubt."""
+        mirrored = mirror.observe(block, self._near)
+        screened = Screened(mirrored)
+        read = {sight.key: sight for sight in mirrored.sights}
+        unread = [key for key in screened.doubtful if key not in read]
+        read |= {sight.key: sight for sight in self.loans.sights(unread, block)} if unread else {}
+        self._near = screened.doubtful
+        snapshot = Snapshot(block, tuple(read.values()), mirrored.price_ages)
+        looked_at = self._judged(snapshot)
+        exactly = {verdict.key: verdict for verdict in looked_at.verdicts}
+        limit, beyond = self.doubts.max_price_age, map(_beyond, mirrored.unattended)
+        verdicts = Verdicts(lambda: (*screened.verdicts(exactly, limit), *beyond))
+        return Seen(verdicts, looked_at.breaches, mirrored.said)
 
     def look(self, block: Block) -> tuple[Look, ...]:
         """The same with the contract's own word, which knows obstacles the screen does not ask for."""

@@ -5,7 +5,7 @@ A kind is one file beside this one, with a class that is `Positions`; its name t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -63,10 +63,15 @@ class Breach(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Every verdict of one contract at a block, and those breached."""
+    """Every verdict of one contract at a block, and those breached.
 
-    verdicts: tuple[Verdict, ...]
+    The verdicts may first be made when they are read, to be written down; what is to be acted on does not wait for it.
+    `said` is what the kind found wrong with its own view, and mended.
+    """
+
+    verdicts: Sequence[Verdict]
     breaches: tuple[Breach, ...]
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Aave V3 (3.0 to 3.6): what to ask the pool, its oracle and its tokens.
 
-Source: aave-v3-core `IPool`, `IPoolAddressesProvider`, `IAaveOracle`, `ReserveConfiguration`.
+Source: aave-v3-core `IPool`, `IPoolAddressesProvider`, `IAaveOracle`, `IScaledBalanceToken`, `ReserveConfiguration`; an
+e-mode is a `getEModeCategoryData` before 3.2, a config and a bitmap from there on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ GET_PRICE_ORACLE: Final = Method("getPriceOracle", (), ("address",))
 GET_POOL: Final = Method("getPool", (), ("address",))
 GET_USER_ACCOUNT_DATA: Final = Method("getUserAccountData", ("address",), ("uint256",) * 6)
 GET_EMODE_BITMAP: Final = Method("getEModeCategoryCollateralBitmap", ("uint8",), ("uint128",))
+GET_EMODE_CONFIG: Final = Method("getEModeCategoryCollateralConfig", ("uint8",), ("uint16",) * 3)
+GET_EMODE: Final = Method("getEModeCategoryData", ("uint8",), ("(uint16,uint16,uint16,address,string)",))
 GET_RESERVES_LIST: Final = Method("getReservesList", (), ("address[]",))
+GET_INCOME: Final = Method("getReserveNormalizedIncome", ("address",), ("uint256",))
+GET_DEBT_INDEX: Final = Method("getReserveNormalizedVariableDebt", ("address",), ("uint256",))
+GET_USER_CONFIGURATION: Final = Method("getUserConfiguration", ("address",), ("uint256",))
+GET_USER_EMODE: Final = Method("getUserEMode", ("address",), ("uint256",))
+SCALED_BALANCE_OF: Final = Method("scaledBalanceOf", ("address",), ("uint256",))
 GET_RESERVE_DATA: Final = Method("getReserveData", ("address",), (_RESERVE,))
 GET_ASSET_PRICE: Final = Method("getAssetPrice", ("address",), ("uint256",))
 GET_SOURCE: Final = Method("getSourceOfAsset", ("address",), ("address",))

@@ -83,7 +83,7 @@ def read_rows(keys: Sequence[RuleKey], returned: bytes) -> list[tuple[Sight, int
     number = int.from_bytes
     words = _EVERY_WORD.iter_unpack(memoryview(returned)[2 * _WORD :])
     for key, (rule_words, collateral, debt, threshold, health, told) in zip(keys, words, strict=True):
-        rule, last_acted, owes_terms = _rule_of(rule_words)
+        rule, last_acted, owes_terms = rule_of(rule_words)
         how = number(told)
         loan = Loan(number(collateral), number(debt), number(threshold), number(health)) if how else None
         rows.append((Sight(key, rule, last_acted, loan, owes_terms), how))
@@ -92,11 +92,19 @@ def read_rows(keys: Sequence[RuleKey], returned: bytes) -> list[tuple[Sight, int
 
 def sight_of(key: RuleKey, rule_words: bytes, account: bytes | None) -> Sight:
     """A sight from what `words_of` and `getUserAccountData` returned, the latter None when it reverted."""
-    rule, last_acted, owes_terms = _rule_of(rule_words)
+    rule, last_acted, owes_terms = rule_of(rule_words)
     if account is None:
         return Sight(key, rule, last_acted, None, owes_terms)
     collateral, debt, _, threshold, _, health = GET_USER_ACCOUNT_DATA.read(account)
     return Sight(key, rule, last_acted, Loan(collateral, debt, threshold, health), owes_terms)
+
+
+@lru_cache(maxsize=131_072)
+def rule_of(words: bytes) -> tuple[LoanRule | None, int, bool]:
+    """A rule from the three words it is stored in, when it last acted, and whether it has terms yet to be read."""
+    a, b, c = (int.from_bytes(words[at : at + _WORD], "big") for at in range(0, _RULE, _WORD))
+    rule, last_acted = unpack_rule(a, b, c)
+    return rule, last_acted, rule is not None and has_terms(b)
 
 
 def swap_cost_call(pool: Address, sells_token0: bool, specified: int) -> Call:
@@ -123,11 +131,3 @@ def read_attempt(returned: bytes) -> tuple[bool, int, bytes]:
 
 def _word(number: int) -> bytes:
     return number.to_bytes(_WORD, "big")
-
-
-@lru_cache(maxsize=131_072)
-def _rule_of(words: bytes) -> tuple[LoanRule | None, int, bool]:
-    """A rule, when it last acted, and whether it has terms that are yet to be read."""
-    a, b, c = (int.from_bytes(words[at : at + _WORD], "big") for at in range(0, _RULE, _WORD))
-    rule, last_acted = unpack_rule(a, b, c)
-    return rule, last_acted, rule is not None and has_terms(b)

@@ -88,6 +88,12 @@ def repayable_down(owed: int) -> int:
     return owed - owed // _REMNANT
 
 
+def words_call(key: RuleKey) -> Call:
+    """The call for a rule's three words, written by hand because it is asked of every rule there is."""
+    owner = bytes.fromhex(key.owner[2:])
+    return Call(key.thresholds, WORDS_OF.selector + bytes(12) + owner + key.id.to_bytes(32, "big"))
+
+
 def rebalance_call(
     key: RuleKey, amount: int, limit: int, fee: int, deadline: int, action: Action = Action.DELEVERAGE
 ) -> Call:

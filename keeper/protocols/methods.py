@@ -96,6 +96,11 @@ def _words(types: tuple[str, ...]) -> tuple[_Word, ...] | None:
     return tuple(words)
 
 
+def about(method: Method, who: Address) -> bytes:
+    """The calldata of a method that takes one address; the ABI codec takes twenty times as long."""
+    return method.selector + bytes(12) + bytes.fromhex(who[2:])
+
+
 @lru_cache(maxsize=512)
 def method(signature: str, returns: str = "()") -> Method:
     """A function as people write it, `balanceOf(address)`, with what it returns in parentheses; structs are tuples."""

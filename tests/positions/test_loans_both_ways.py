@@ -141,7 +141,7 @@ def test_sights__without_the_lens__tell_the_same_terms(world: World) -> None:
     key, block = RuleKey(world.thresholds, world.roles.owner, 0), world.node.head()
     loans = Loans(world.node, world.thresholds, [world.roles.owner])
     (told,) = loans.sights([key], block)
-    (apart,) = loans._with_terms(loans._accounts._without_lens([key], block), block)
+    (apart,) = loans.with_terms(loans.accounts._without_lens([key], block), block)
     assert told == apart
     assert told.rule == rule
     assert not told.owes_terms
