@@ -37,6 +37,9 @@ from keeper.protocols.methods import about
 COMPARED: Final = 8
 """How many accounts are compared with Aave in every turn, each in its turn."""
 
+MOST_READ: Final = 20_000
+"""How many owners are read anew in one turn; of more it is said that they are still to be read."""
+
 _Words = dict[RuleKey, bytes]
 
 
@@ -74,16 +77,19 @@ class Mirror:
         self._assets: tuple[Address, ...] = ()
         self._places: list[Address] = []
         self._unread: frozenset[int] = frozenset()
+        self._put_off = 0
         self._agreed: set[tuple[int, int]] = set()
         self._differed: set[tuple[int, int]] = set()
         self._compared_until = 0
 
     def observe(self, block: Block, near: Sequence[RuleKey]) -> Mirrored:
-        """The mirror at `block`, and what stands under the keys that are `near` read from the chain: in one batch,
-        if nobody's holdings or rules changed.
+        """The mirror at `block`, and what stands under the keys that are `near` read from the chain.
+
+        All in one batch, if nobody's holdings or rules changed.
         """
         follows, assets = self._trail.follows(block), self._assets
         news = [self._trail.question(block.hash, self._places)] if follows else []
+        late = self._trail.late_questions(self._places)
         compared = self._to_compare()
         asked = self._loans.accounts.questions(near, block)
         market, proof, *more = self._node.ask_each(
@@ -91,13 +97,17 @@ class Mirror:
                 self._market.question(block),
                 together_question(self._comparison(compared), block.hash),
                 *news,
+                *late,
                 *asked,
                 *self._loans.ages.questions(assets, block),
             ]
         )
         told = more.pop(0) if follows else None
+        late_told, more = more[: len(late)], more[len(late) :]
         sights = self._loans.accounts.read(near, block, more[: len(asked)])
-        seen, said = self._renewed(block, self._market.read(block, market), told, compared, proof)
+        seen = self._market.read(block, market)
+        changed = self._trail.changed(block, told, late_told, self._places)
+        seen, said = self._renewed(block, seen, changed, compared, proof)
         return Mirrored(
             block,
             seen,
@@ -110,14 +120,18 @@ class Mirror:
         )
 
     def _renewed(
-        self, block: Block, market: LendingMarket, told: Any, compared: Sequence[int], proof: Any
+        self,
+        block: Block,
+        market: LendingMarket,
+        changed: frozenset[int] | None,
+        compared: Sequence[int],
+        proof: Any,
     ) -> tuple[LendingMarket, tuple[str, ...]]:
         """The market, everything being as at `block`, and what was wrong."""
-        changed = self._trail.changed(block, told, self._places)
         known = changed is not None
         if changed is None:
             changed = self._forget()
-        market = self._read(sorted(changed | self._unread), block, market)
+        market = self._read(changed | self._unread, block, market)
         said: tuple[str, ...] = ()
         differing = self._differing(market, compared, proof)
         if differing and known:
@@ -126,10 +140,12 @@ class Mirror:
                 f"mirror: {owner} was not held as the chain has it at block {block.number}; all are read anew",
             )
             changed = self._forget()
-            market = self._read(sorted(changed), block, market)
+            market = self._read(changed, block, market)
             differing = self._differing(market, compared, proof)
         for account in differing:
             self._distrust(self._held.of(account).combination)
+        if self._put_off:
+            said += (f"mirror: {self._put_off} owners are still to be read at block {block.number}",)
         self._trail.walk(block, changed)
         tokens = ((each.a_token, each.variable_debt, each.stable_debt) for each in market.listings.values())
         self._places = [
@@ -148,12 +164,15 @@ class Mirror:
         self._counts = [0] * len(self._owners)
         self._unattended = {}
         self._agreed = set()
+        self._unread = frozenset()
         return frozenset(range(len(self._owners)))
 
     # Reading
 
-    def _read(self, accounts: Sequence[int], block: Block, market: LendingMarket) -> LendingMarket:
+    def _read(self, due: frozenset[int], block: Block, market: LendingMarket) -> LendingMarket:
         """Renew the rows of some accounts; the market, with the e-modes they turn out to be in."""
+        accounts = sorted(due)[:MOST_READ]
+        self._put_off = len(due) - len(accounts)
         if not accounts:
             return market
         owners = [self._owners[account] for account in accounts]
@@ -167,9 +186,11 @@ class Mirror:
         for account, holding in zip(accounts, holdings, strict=True):
             fit = holding is not None and holding.combination in trusted
             self._held.put(account, holding or Holding(0, (), ()), fit)
-        self._unread = frozenset(
-            account for account, holding in zip(accounts, holdings, strict=True) if holding is None
+        self._unread = due - frozenset(
+            account for account, holding in zip(accounts, holdings, strict=True) if holding is not None
         )
+        for account in self._unread:
+            self._held.fit[account] = False
         self._write_rules(accounts, counts, words, rules)
         return market
 
@@ -272,6 +293,8 @@ class Mirror:
         many = len(accounts)
         differing = []
         for n, account in enumerate(accounts):
+            if account in self._unread:
+                continue
             loan = worth(market, self._held.of(account)) if self._held.fit[account] else None
             key = RuleKey(self._loans.thresholds, self._owners[account], 0)
             count = loan_thresholds.RULE_COUNT.read(_answered(told[many + n], "rule_count"))[0]

@@ -17,12 +17,15 @@ from keeper.domain.units import Address
 
 DEPTH: Final = 64
 """How many blocks may be missed or taken back before everything is to be read anew."""
+_LATE: Final = 16
+"""After so many blocks walked the logs of one are asked for again: an index of logs may lag behind its blocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
     hash: str
     changed: frozenset[int]
+    walked: tuple[str, ...]
 
 
 class Trail:
@@ -32,6 +35,7 @@ class Trail:
         self._node = node
         self._topics = topics
         self._steps: deque[_Step] = deque(maxlen=DEPTH)
+        self._walked: tuple[str, ...] = ()
 
     def follows(self, block: Block) -> bool:
         """Whether nothing lies between the last block walked and this one."""
@@ -41,20 +45,37 @@ class Trail:
         """The logs of one block that may be news."""
         return "eth_getLogs", [{"blockHash": block_hash, "address": list(places)}]
 
-    def changed(self, block: Block, told: Any, places: Sequence[Address]) -> frozenset[int] | None:
+    def late_questions(self, places: Sequence[Address]) -> list[Question]:
+        """The logs of blocks walked a while ago, whose answers are for `changed`."""
+        if len(self._steps) < _LATE:
+            return []
+        return [self.question(hash_, places) for hash_ in self._steps[-_LATE].walked]
+
+    def changed(
+        self, block: Block, told: Any, late: Sequence[Any], places: Sequence[Address]
+    ) -> frozenset[int] | None:
         """Who is not at `block` as when the last one was walked; None when nobody can say.
 
-        `told` is the answer to `question` if the block follows.
+        `told` is the answer to `question` if the block follows, `late` are those to `late_questions`.
         """
-        return self._named(told) if self.follows(block) else self._over_a_gap(block, places)
+        if self.follows(block):
+            self._walked = (block.hash,)
+            changed = self._named(told)
+        else:
+            changed = self._over_a_gap(block, places)
+        if changed is None:
+            return None
+        # A block that was taken back since has no logs any more, and nobody needs them.
+        return changed.union(*(self._named(each) or () for each in late))
 
     def walk(self, block: Block, changed: frozenset[int]) -> None:
         """Everything is now as at `block`, who `changed` since the last one walked having been read anew."""
-        self._steps.append(_Step(block.hash, changed))
+        self._steps.append(_Step(block.hash, changed, self._walked))
 
     def forget(self) -> None:
         """Nothing is as it was at any block."""
         self._steps.clear()
+        self._walked = ()
 
     def _over_a_gap(self, block: Block, places: Sequence[Address]) -> frozenset[int] | None:
         """The same when blocks were missed or taken back: from the last one walked that is still in the chain."""
@@ -68,6 +89,7 @@ class Trail:
             wanted = parent
         if wanted not in known:
             return None
+        self._walked = tuple(missed)
         changed = [step.changed for step in list(self._steps)[known[wanted] + 1 :]]
         for told in self._node.ask_each([self.question(hash_, places) for hash_ in missed]):
             named = self._named(told)

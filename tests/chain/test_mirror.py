@@ -166,6 +166,43 @@ def test_news_that_never_came__within_as_many_turns_as_it_takes_to_compare_all__
     is_as_on_chain(world, mirror, owners)
 
 
+def test_news_that_came_late__is_heard_when_the_logs_are_asked_for_again(
+    world: World, owners: tuple[Address, ...], node: Watched
+) -> None:
+    """Before the twin's turn to be compared comes again."""
+    nobodies = [Address(f"0x{n + 100:040x}") for n in range(30 * COMPARED)]
+    crowd = (*owners, *nobodies)
+    mirror = Mirror(node, Loans(node, world.thresholds, crowd))
+    mirror.observe(world.node.head(), ())
+    node.logs = "lost"
+    world.borrow(world.roles.twin, "USDC", 1_000)
+    mirror.observe(world.node.head(), ())
+    node.logs = "there"
+    twin, heard = crowd.index(world.roles.twin), []
+    for _ in range(20):
+        world.mine()
+        seen = mirror.observe(world.node.head(), ())
+        assert seen.said == ()
+        heard.append(worth(seen.market, seen.held.of(twin)) == world.account_data(world.roles.twin))
+    assert heard == sorted(heard)
+    assert (heard[0], heard[-1]) == (False, True)
+
+
+def test_more_owners_than_a_turn_can_read__are_read_in_several_and_it_is_said(
+    world: World, mirror: Mirror, owners: tuple[Address, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keeper.chain.mirror.MOST_READ", 4)
+    block = world.node.head()
+    for left in (7, 4):  # whom an event names again is among them
+        (said,) = mirror.observe(block, ()).said
+        assert said == f"mirror: {left} owners are still to be read at block {block.number}"
+        world.borrow(world.roles.owner, "USDC", 100)
+        block = world.node.head()
+    for _ in range(2):
+        mirror.observe(block, ())
+    assert is_as_on_chain(world, mirror, owners).said == ()
+
+
 def test_a_node_that_tells_no_logs__has_everything_read_anew(
     world: World, mirror: Mirror, owners: tuple[Address, ...], node: Watched
 ) -> None:
