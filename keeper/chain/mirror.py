@@ -143,7 +143,7 @@ class Mirror:
             market = self._read(changed, block, market)
             differing = self._differing(market, compared, proof)
         for account in differing:
-            self._distrust(self._held.of(account).combination)
+            self._settle(self._held.of(account).combination, agrees=False)
         if self._put_off:
             said += (f"mirror: {self._put_off} owners are still to be read at block {block.number}",)
         self._trail.walk(block, changed)
@@ -262,12 +262,12 @@ class Mirror:
             agrees = worth(market, holding) == account_of(told)
             (self._agreed if agrees else self._differed).add(combination)
 
-    def _distrust(self, combination: tuple[int, int]) -> None:
-        """Leave every account of a combination to Aave."""
-        self._differed.add(combination)
+    def _settle(self, combination: tuple[int, int], agrees: bool) -> None:
+        """Believe the sums of every account of a combination from now on, or leave them to Aave."""
+        (self._agreed if agrees else self._differed).add(combination)
         for account in range(len(self._owners)):
-            if self._held.fit[account] and self._held.of(account).combination == combination:
-                self._held.fit[account] = False
+            if account not in self._unread and self._held.of(account).combination == combination:
+                self._held.fit[account] = agrees and self._held.whole[account]
 
     def _to_compare(self) -> list[int]:
         """The next few accounts whose turn it is."""
@@ -295,12 +295,18 @@ class Mirror:
         for n, account in enumerate(accounts):
             if account in self._unread:
                 continue
-            loan = worth(market, self._held.of(account)) if self._held.fit[account] else None
+            holding, theirs = self._held.of(account), account_of(told[n])
+            loan = worth(market, holding) if holding.is_whole else None
+            if loan is not None and not self._held.fit[account]:
+                # None of its combination could be valued before, or none agreed.
+                if holding.combination not in self._differed:
+                    self._settle(holding.combination, agrees=loan == theirs)
+                loan = None
             key = RuleKey(self._loans.thresholds, self._owners[account], 0)
             count = loan_thresholds.RULE_COUNT.read(_answered(told[many + n], "rule_count"))[0]
             words = self._words.get(key, bytes(96))
             if (
-                (loan is not None and loan != account_of(told[n]))
+                (loan is not None and loan != theirs)
                 or count != self._counts[account]
                 or words != told[2 * many + n]
             ):

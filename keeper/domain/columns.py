@@ -118,24 +118,30 @@ class Entries:
 
 
 class HoldingColumns:
-    """The holdings of so many accounts, empty at first; `fit` are those whose sums were seen to be Aave's."""
+    """The holdings of so many accounts, empty at first.
+
+    `whole` are those that shares tell all about, `fit` those of them whose sums were seen to be Aave's.
+    """
 
     def __init__(self, accounts: int) -> None:
         self.collateral: Final = Entries(accounts)
         self.debt: Final = Entries(accounts)
         self.mode: Final[Places] = np.zeros(accounts, np.intp)
+        self.whole: Final[Flags] = np.zeros(accounts, np.bool_)
         self.fit: Final[Flags] = np.zeros(accounts, np.bool_)
 
     def put(self, account: int, holding: Holding, fit: bool) -> None:
         """Replace what one account holds."""
         self.mode[account] = holding.mode
+        self.whole[account] = holding.is_whole
         self.fit[account] = fit and holding.is_whole
         self.collateral.put(account, holding.mode, holding.collateral)
         self.debt.put(account, holding.mode, holding.debt)
 
     def of(self, account: int) -> Holding:
         """What one account holds."""
-        return Holding(int(self.mode[account]), self.collateral.of(account), self.debt.of(account))
+        sides = self.collateral.of(account), self.debt.of(account)
+        return Holding(int(self.mode[account]), *sides, bool(self.whole[account]))
 
 
 class RuleColumns:

@@ -60,14 +60,12 @@ def worth(market: LendingMarket, holding: Holding) -> Loan | None:
 class Bounds:
     """Between what the exact measures of some accounts lie, in WAD.
 
-    `owes` is False for accounts without debt, `surely` True where there is some however the sums are rounded, `known`
-    False for those that cannot be valued.
+    `surely` is True where there is some debt however the sums are rounded, `known` False where nothing can be valued.
     """
 
     health: tuple[Floats, Floats]
     cover: tuple[Floats, Floats]
     known: Flags
-    owes: Flags
     surely: Flags
 
 
@@ -151,7 +149,6 @@ class Valuer:
                     (collateral * (1 + _LOST) + off_held) * up + 1.0,
                 ),
                 known=np.isfinite(collateral + debt) & ~self._unknown_modes[held.mode[accounts]],
-                owes=held.debt.count[accounts] > 0,
                 surely=least_owed > 0.0,
             )
 

@@ -58,6 +58,7 @@ class Screened:
         seen, codes = self._mirrored, self._codes.tolist()
         account = seen.rules.account.tolist()
         loans: dict[int, Loan | None] = {}
+        is_stale = any(age is not None and age > max_price_age for age in seen.price_ages.values())
         verdicts = []
         for row, key in enumerate(seen.rules.keys):
             verdict = exactly.get(key)
@@ -65,10 +66,11 @@ class Screened:
                 holder = account[row]
                 if holder not in loans:
                     loans[holder] = worth(seen.market, seen.held.of(holder))
-                loan, rule = loans[holder], seen.rules.rules[row]
+                loan = loans[holder]
                 kind, why = REASONS[codes[row]]
                 verdict = Verdict(key, kind, why, health_measure(loan.health if loan else None))
-                sight = Sight(key, rule, 0, loan)
-                verdict = blind_when_stale(verdict, sight, seen.price_ages, max_price_age)
+                if is_stale:
+                    sight = Sight(key, seen.rules.rules[row], 0, loan)
+                    verdict = blind_when_stale(verdict, sight, seen.price_ages, max_price_age)
             verdicts.append(verdict)
         return tuple(verdicts)

@@ -250,6 +250,19 @@ def test_sums_that_aave_confirms_no_longer__are_said_once_and_left_to_aave(
     assert [bool(fit) for fit in seen.held.fit] == [False] * 3 + [True] * COMPARED
 
 
+def test_sums_that_nobody_could_confirm_at_first__are_believed_once_they_can_be(
+    world: World, mirror: Mirror, owners: tuple[Address, ...]
+) -> None:
+    world.set_price("WETH", 0)
+    assert not mirror.observe(world.node.head(), ()).held.fit[:3].any()
+    world.set_price("WETH", 2_000)
+    for _ in range(-(-len(owners) // COMPARED)):
+        seen = mirror.observe(world.node.head(), ())
+        assert seen.said == ()
+        world.mine()
+    assert seen.held.fit.all()
+
+
 def test_an_owner_with_more_rules_than_are_held__is_told_of(
     world: World, mirror: Mirror, owners: tuple[Address, ...], set_rule: SetRule
 ) -> None:

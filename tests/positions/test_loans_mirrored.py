@@ -100,7 +100,9 @@ def test_a_random_market__mirrored_or_read__is_judged_alike_and_nothing_but_with
     mirrored = LoanPositions(stage.node, stage.thresholds, owners, DOUBTS, mirrored_from=1)
     mirror = Mirror(stage.node, plain.loans)
     kinds: Counter[tuple[Kind, bool]] = Counter()
-    for _ in range(14):
+    for turn in range(14):
+        if turn == 7:
+            stage.govern("setReserveFreeze(address,bool)", stage.tokens["WBTC"], True)
         for _ in range(chance.randrange(3)):
             meddle(stage, owners, chance)
         for symbol in chance.sample(sorted(stage.tokens), chance.randrange(1, 3)):
