@@ -20,12 +20,15 @@ from bench.plan import sweep_speeds
 from bench.read_loans import read_loan_cold
 from bench.rows import Row, show, write
 from bench.stage import ROOT
-from bench.turn_latency import turn_100_loans
+from bench.turn_latency import block_to_accepted_10000, turn_100_loans
+from bench.warm_turn import warm_turn_100k_loans
 
 MEASURES: Final[dict[str, Callable[[bool], list[Row]]]] = {
     "devnet": devnet_ready,
     "read": read_loan_cold,
     "turn": turn_100_loans,
+    "warm": warm_turn_100k_loans,
+    "many": block_to_accepted_10000,
     "gas": deleverage_gas_ratio,
     "plan": sweep_speeds,
 }

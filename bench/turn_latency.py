@@ -1,4 +1,4 @@
-"""From a block to the bytes a node accepted, a hundred loans watched and one of them newly below its floor.
+"""From a block to the bytes a node accepted, many loans watched and one of them newly below its floor.
 
 The driver is a third process beside the node and the watcher, with its own subscription to both ends: the block is
 there when the node says so to the driver, in a head pushed or in the answer to `evm_mine`, whichever it hears first;
@@ -39,13 +39,15 @@ from keeper.devnet.world import BLOCK_SECONDS, World
 from keeper.domain.units import GWEI, HEALTH_WAD_PER_BPS, Address
 
 GOAL_MS: Final = 25.0
+KEEPERS: Final = {"keeper": "keeper.cli", "unmirrored": "bench.unmirrored"}
 LOANS: Final = 100
 _STEP: Final = 0.9975
 _HEALTH: Final = 1.5
 _TARGET_BPS: Final = 17_000
+_FAR_BPS: Final = 10_500
 _WARM_UP: Final = 2
 _PAUSE_SECONDS: Final = 0.2
-_PATIENCE_SECONDS: Final = 60.0
+_PATIENCE_SECONDS: Final = 240.0
 _KEEPER_KEY: Final = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
 
 
@@ -71,6 +73,38 @@ def turn_100_loans(quick: bool) -> list[Row]:
         ),
         Row(
             "turn_100_loans_p95_ms",
+            p95(keeper),
+            "ms",
+            None,
+            {name: p95(figures) for name, figures in peers.items()},
+        ),
+    ]
+
+
+def block_to_accepted_10000(quick: bool) -> list[Row]:
+    """The same with ten thousand loans watched, all but a hundred of them far above their floors."""
+    count, blocks, peer_blocks = (150, 3, 1) if quick else (10_000, 24, 3)
+    with raised() as world, tempfile.TemporaryDirectory(prefix="keeper-bench-") as folder:
+        near = [round(_HEALTH * _STEP ** (at + 0.5) * 10_000) for at in range(LOANS)]
+        floors = [*near, *[_FAR_BPS] * (count - LOANS)]
+        owners = open_crowd(world, 5, [_HEALTH] * count, floors, _TARGET_BPS)
+        world.automine(False)
+        stage = Stage(world, owners, dict(zip(owners, floors, strict=True)), Path(folder))
+        keeper = stage.measured("keeper", blocks)
+        peers = {
+            "every loan read": stage.measured("unmirrored", peer_blocks),
+            "web3.py bot, Multicall3": stage.measured("multicall", peer_blocks),
+        }
+    return [
+        Row(
+            "block_to_accepted_ms_n10000",
+            median(keeper),
+            "ms",
+            GOAL_MS,
+            {name: median(figures) for name, figures in peers.items()},
+        ),
+        Row(
+            "block_to_accepted_p95_ms_n10000",
             p95(keeper),
             "ms",
             None,
@@ -107,8 +141,8 @@ class Stage:
     @contextmanager
     def _running(self, watcher: str) -> Iterator[Told]:
         command = [sys.executable, "-m"]
-        if watcher == "keeper":
-            command += ["keeper.cli", "run", "--json", "--config", str(self._keeper_toml())]
+        if watcher in KEEPERS:
+            command += [KEEPERS[watcher], "run", "--json", "--config", str(self._keeper_toml(watcher))]
         else:
             command += ["bench.web3_bot", str(self._watch_json(by_multicall=watcher == "multicall"))]
         log = self.folder / f"{watcher}.log"
@@ -128,11 +162,13 @@ class Stage:
                 process.kill()
                 process.wait()
 
-    def _keeper_toml(self) -> Path:
-        world, file = self.world, self.folder / "keeper.toml"
+    def _keeper_toml(self, watcher: str) -> Path:
+        """With a journal of its own: what another wrote down is of blocks that were taken back."""
+        world, file = self.world, self.folder / f"{watcher}.toml"
         file.write_text(
             f'[chain]\nid = {world.chain_id}\nurl = "{world.url}"\n'
             f'heads = "{world.url.replace("http", "ws")}"\n'
+            f'[journal]\npath = "{watcher}.db"\n'
             f'[[watch]]\nthresholds = "{world.thresholds}"\nowners = {json.dumps(list(self.owners))}\n',
             encoding="utf-8",
         )
