@@ -28,7 +28,7 @@ build/numpy2/.done: requirements/numpy2.txt
 	@sh scripts/setup.sh numpy2
 	@touch $@
 
-.PHONY: help setup dev demo test test-nightly test-numpy2 check format bench campaign site contracts lock clean
+.PHONY: help setup dev demo test test-nightly test-numpy2 check format bench campaign scorecard site contracts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,9 @@ bench: dev ## the figures, as a table and in build/bench.json
 
 campaign: dev ## SEED=1 EPISODES=200: a keeper's life under drawn faults, into build/campaign.json
 	@$(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),1) --episodes $(or $(EPISODES),200)
+
+scorecard: dev ## the same of models of how others send, beside the keeper, into build/scorecard.json
+	@$(BIN)/python -m tests.faults.campaign --scorecard --seed $(or $(SEED),1) --episodes $(or $(EPISODES),100)
 
 site: dev ## the documents as a site, in build/site
 	@$(BIN)/python -m mkdocs --quiet build

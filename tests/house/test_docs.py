@@ -20,6 +20,7 @@ DOCUMENTS = [
     "docs/performance.md",
     "docs/planner.md",
     "docs/runbook.md",
+    "docs/scorecard.md",
     "docs/operating.md",
     "docs/threat-model.md",
     "docs/tutorial.md",

@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
@@ -110,6 +110,18 @@ class Crew:
     def go_on(self) -> None:
         self._signal(signal.SIGCONT)
         self.paused = False
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let it do nothing for a moment."""
+        if self.paused or not self.alive:
+            yield
+            return
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
 
     def end(self) -> int | None:
         """Ask it to end, and say how it did; None when it had to be killed or was dead."""

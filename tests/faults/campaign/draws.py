@@ -24,15 +24,20 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Draw:
-    """An episode: at which of its blocks each order is given, through how many endpoints, one being the worst."""
+    """An episode: at which of its blocks each order is given, through how many endpoints, one being the worst.
+
+    The `full` blocks have no room for the crew, so that a transaction waits for a while, as it does on a real chain.
+    """
 
     seed: int
     endpoints: int
     worst: int
     orders: tuple[int, ...]
     faults: tuple[Drawn, ...]
+    full: frozenset[int] = frozenset()
 
 
+_FULL = 0.4
 _LAST_ORDER = BLOCKS - 4
 
 
@@ -49,7 +54,8 @@ def draw(seed: int, weights: Mapping[str, int]) -> Draw:
         faults.append(Drawn(name, begin, end, chance.getrandbits(32)))
     endpoints = chance.choice([1, 1, 3])
     orders = tuple(sorted(_near(chance, [fault.begin for fault in faults]) for _ in range(ORDERS)))
-    return Draw(seed, endpoints, chance.randrange(endpoints), orders, tuple(faults))
+    full = frozenset(block for block in range(BLOCKS) if chance.random() < _FULL)
+    return Draw(seed, endpoints, chance.randrange(endpoints), orders, tuple(faults), full)
 
 
 def _near(chance: Random, begins: Sequence[int]) -> int:

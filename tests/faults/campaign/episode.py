@@ -19,6 +19,7 @@ from tests.faults.campaign.crews import Crew
 from tests.faults.campaign.draws import BLOCKS, Draw
 from tests.faults.campaign.faults import CATALOGUE, DEEPEST, Play
 from tests.faults.campaign.parties import Party
+from tests.faults.campaign.pool import Pool
 from tests.faults.campaign.works import KEEPER, KEEPER_KEY, Work
 from tests.faults.proxy import proxied
 
@@ -77,7 +78,7 @@ def _staged(draw: Draw, work: Work, party: Party) -> Iterator[Play]:
         stack.callback(crew.kill)
         proxies = [proxy for proxy, _ in opened]
         crew.start()
-        yield Play(work.chain, work, crew, proxies, proxies[draw.worst])
+        yield Play(work.chain, work, crew, Pool(work.chain), proxies, proxies[draw.worst])
 
 
 def _trouble(staged: Play, draw: Draw) -> None:
@@ -91,7 +92,7 @@ def _trouble(staged: Play, draw: Draw) -> None:
                 next(fault)
             elif block == drawn.end:
                 fault.close()
-        _block(staged, PATIENCE)
+        _block(staged, PATIENCE, block in draw.full)
     for _, fault in under_way:
         fault.close()
 
@@ -129,16 +130,15 @@ def _last_words(staged: Play) -> str:
     return f"I2: it never caught up, and said last: {told[-300:]}"
 
 
-def _block(staged: Play, patience: float) -> None:
+def _block(staged: Play, patience: float, full: bool = False) -> None:
     crew = staged.crew
     crew.tend()
     if not staged.still:
-        head = staged.chain.head()
-        asked: list[Question] = [
-            ("evm_setNextBlockTimestamp", [head.timestamp + staged.seconds]),
-            ("evm_mine", []),
+        how: list[Question] = [
+            ("evm_setNextBlockTimestamp", [staged.chain.head().timestamp + staged.seconds])
         ]
         if staged.base_fee is not None:
-            asked.insert(0, ("anvil_setNextBlockBaseFeePerGas", [hex(staged.base_fee)]))
-        staged.chain.ask_many(asked)
+            how.append(("anvil_setNextBlockBaseFeePerGas", [hex(staged.base_fee)]))
+        with crew.held():  # else it could look between two of these questions
+            staged.pool.mine(how, full or staged.full)
     crew.attend(staged.chain.head().number, patience)

@@ -19,6 +19,7 @@ from keeper.domain.errors import NodeRefused
 from keeper.domain.units import GWEI
 from keeper.send.failpoints import VARIABLE, Name
 from tests.faults.campaign.crews import Crew
+from tests.faults.campaign.pool import Pool
 from tests.faults.campaign.works import KEEPER, Work
 from tests.faults.proxy import SEND, Call, Drop, Error, Fault, Hang, Proxy, Rewrite, Rule, Status, Swallow
 
@@ -27,16 +28,19 @@ from tests.faults.proxy import SEND, Call, Drop, Error, Fault, Hang, Proxy, Rewr
 class Play:
     """An episode under way, as faults may lay hands on it.
 
-    `worst` is the endpoint that may do anything where there are several; `still` says that no block comes, `base_fee`
-    and `seconds` of what kind the next ones are. `foreign` are the transactions that others sent with the keeper's key.
+    `worst` is the endpoint that may do anything where there are several; `still` says that no block comes, `full`,
+    `base_fee` and `seconds` of what kind the next ones are. `foreign` are transactions others sent with the keeper's
+    key.
     """
 
     chain: Node
     work: Work
     crew: Crew
+    pool: Pool
     proxies: list[Proxy]
     worst: Proxy
     still: bool = False
+    full: bool = False
     base_fee: int | None = None
     seconds: int = 12
     foreign: list[str] = field(default_factory=list)
@@ -133,7 +137,7 @@ def killed_at_a_question(play: Play, chance: Random) -> Iterator[None]:
     yield from lasting(play.proxies, rule)
 
 
-@mishap("A1 killed as it sends", weight=6)
+@mishap("A1 killed as it sends", weight=10)
 def killed_as_it_sends(play: Play, chance: Random) -> Iterator[None]:
     heard, struck = chance.random() < 0.7, False
 
@@ -186,7 +190,7 @@ def told_to_end(play: Play, chance: Random) -> Iterator[None]:
 # The way out
 
 
-@mishap("B1 taken, and the answer lost", weight=4)
+@mishap("B1 taken, and the answer lost", weight=6)
 def answer_lost(play: Play, chance: Random) -> Iterator[None]:
     yield from lasting(play.proxies, every(chance.randint(1, 2), SEND, lambda: Drop(after=True)))
 
@@ -222,7 +226,7 @@ def used_elsewhere(play: Play, chance: Random) -> Iterator[None]:
     fields = {"from": KEEPER, "to": KEEPER, "gas": hex(21_000), "nonce": count}
     play.foreign.append(
         play.chain.ask(
-            "eth_sendTransaction", {**fields, "maxFeePerGas": price, "maxPriorityFeePerGas": price}
+            "eth_sendTransaction", {**fields, "maxFeePerGas": price, "maxPriorityFeePerGas": hex(GWEI)}
         )
     )
     while True:
@@ -232,7 +236,7 @@ def used_elsewhere(play: Play, chance: Random) -> Iterator[None]:
 @mishap("B7 dropped from the pool")
 def dropped(play: Play, chance: Random) -> Iterator[None]:
     while True:
-        play.chain.ask("anvil_dropAllTransactions")
+        play.pool.lose()
         yield
 
 
@@ -262,6 +266,16 @@ def dear(play: Play, chance: Random) -> Iterator[None]:
             yield
     finally:
         play.base_fee = 2 * GWEI
+
+
+@mishap("B11 left out of every block", weight=4)
+def left_out(play: Play, chance: Random) -> Iterator[None]:
+    play.full = True
+    try:
+        while True:
+            yield
+    finally:
+        play.full = False
 
 
 @mishap("B11 swallowed", weight=3)
@@ -316,7 +330,7 @@ def undone_and_redone(play: Play, chance: Random) -> Iterator[None]:
         yield
 
 
-@mishap("C2 a reorganisation that loses it", weight=4)
+@mishap("C2 a reorganisation that loses it", weight=5)
 def undone(play: Play, chance: Random) -> Iterator[None]:
     while True:
         yield

@@ -4,35 +4,49 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from statistics import quantiles
 from typing import Any
 
 from tests.faults.campaign.draws import draw
 from tests.faults.campaign.episode import Outcome, play
 from tests.faults.campaign.faults import WEIGHTS
-from tests.faults.campaign.parties import WHOLE_KEEPER
-from tests.faults.campaign.works import loans
+from tests.faults.campaign.parties import SCORED, WHOLE_KEEPER
+from tests.faults.campaign.works import counting, loans
 
 INVARIANTS = tuple(f"I{n}" for n in range(1, 8))
 A_DEVNET_S_WORTH = 20
 """Episodes on one chain, which grows a little slower with each."""
 
 
-def play_seeds(seeds: Sequence[int]) -> list[Outcome]:
-    """Some episodes one after the other, on a devnet of their own."""
+def on_loans(seeds: Sequence[int]) -> list[Outcome]:
+    """Some episodes of the keeper one after the other, on a devnet of their own."""
     with loans() as work:
         return [play(draw(seed, WEIGHTS), work, WHOLE_KEEPER) for seed in seeds]
 
 
-def play_all(seed: int, episodes: int, workers: int) -> Iterator[Outcome]:
-    """Every episode as it is done, in the order of the seeds."""
-    seeds = range(seed, seed + episodes)
+def on_the_counter(name: str, seeds: Sequence[int]) -> list[Outcome]:
+    """The same of one of those who are compared, before a single endpoint: none but the keeper knows several."""
+    with counting() as work:
+        drawn = (replace(draw(seed, WEIGHTS), endpoints=1, worst=0) for seed in seeds)
+        return [play(each, work, SCORED[name]) for each in drawn]
+
+
+def play_all(
+    some: Callable[[Sequence[int]], list[Outcome]], seed: int, episodes: int, workers: int
+) -> Iterator[Outcome]:
+    """Every episode as it is done, in the order of the seeds, as `some` plays a share of them."""
+    every = range(seed, seed + episodes)
     share = max(1, min(A_DEVNET_S_WORTH, -(-episodes // workers)))
-    shares = [seeds[n : n + share] for n in range(0, episodes, share)]
+    shares = [every[n : n + share] for n in range(0, episodes, share)]
+    if workers == 1:
+        for seeds in shares:
+            yield from some(seeds)
+        return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("forkserver")) as pool:
-        for done in pool.map(play_seeds, shares):
+        for done in pool.map(some, shares):
             yield from done
 
 

@@ -21,6 +21,8 @@ from keeper.send.sender import Sender
 from keeper.send.signers import LocalSigner, Secret
 from tests.faults.campaign.crews import Life, keeper
 from tests.faults.campaign.faults import Play
+from tests.faults.campaign.models import latest_nonce, send_then_record, upward_only, web3_defaults
+from tests.faults.campaign.orders import keeper_of_orders
 from tests.faults.campaign.works import KEEPER, KEEPER_KEY, MAX_FEE
 
 _ACTION_FEE = mul_div_down(MAX_FEE, 8, 9)
@@ -63,6 +65,8 @@ def by_the_chain(play: Play) -> list[str]:
 def by_the_journal(play: Play) -> list[str]:
     """All of them, of a keeper that wrote one."""
     path = play.crew.folder / "keeper.db"
+    if not path.exists():
+        return [*by_the_chain(play), "I7: it wrote no journal"]
     with Annals(path) as journal:
         flights = journal.actions()
         told = {flight.intent.id: journal.story(flight.intent.id)[-1] for flight in flights}
@@ -187,3 +191,12 @@ def _sent(chain: Node) -> list[dict[str, Any]]:
 
 _TAGS = ("latest", "pending")
 WHOLE_KEEPER = Party(keeper, by_the_journal, resume, ends_well=True)
+
+SCORED = {
+    "keeper": Party(keeper_of_orders, by_the_journal, resume, ends_well=True),
+    "send, then record": Party(send_then_record, by_the_chain),
+    "latest nonce": Party(latest_nonce, by_the_chain),
+    "upward-only counter": Party(upward_only, by_the_chain),
+    "web3.py as it comes": Party(web3_defaults, by_the_chain),
+}
+"""Those who are compared, on the counter: the keeper with a kind of position for it, and models of how others send."""

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from keeper.chain.node import Node
-from keeper.devnet.anvil import Anvil
+from keeper.chain.node import Node, Question
+from keeper.devnet.anvil import DEFAULT_CHAIN_ID, Anvil
 from keeper.devnet.founding import deploy_thresholds, deploy_world
 from keeper.devnet.transactions import calldata
 from keeper.devnet.world import World
@@ -17,13 +17,17 @@ from keeper.domain.errors import NodeRefused
 from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.units import GWEI, NOBODY, WAD, Address
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
+from tests.send.flights_given import COUNTER, COUNTER_CODE, OWNER
 
 KEEPER_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6"
 """The public development key of the keeper's role, Anvil's fourth account."""
 KEEPER = Address("0x90F79bf6EB2c4f870365E785982E1f101E93b906")
 MAX_FEE = 500 * GWEI
+ORDERED = 2**128
+"""Added to a number when it is ordered, and not counted."""
 _DEAR = hex(10_000 * GWEI)
-_DUST = 10
+_DUST = 5
+"""What an action may leave, in a token's smallest unit: four to spare, and a rounding."""
 
 
 class Work(Protocol):
@@ -85,25 +89,14 @@ deadline_seconds = 120
         )
 
     def give(self, number: int) -> None:
-        sent = self._given.get(number)
-        if sent is not None and self.chain.ask("eth_getTransactionByHash", sent) is not None:
-            return
         rule = LoanRule(
             self.world.weth.token,
             self.world.usdc.token,
             Band(14_000, 17_000, 25_000),
             Limits(100, 60, 2**96 - 1, 2**40 - 1, NOBODY),
         )
-        fields = {
-            "from": self._owners[number],
-            "to": self.world.thresholds,
-            "data": calldata(SET_RULE.signature, 0, rule_fields(rule)),
-            "gas": hex(1_000_000),
-            "maxFeePerGas": _DEAR,
-            "maxPriorityFeePerGas": _DEAR,
-        }
-        with suppress(NodeRefused):  # no block has room for it: it is given again with the next one
-            self._given[number] = self.chain.ask("eth_sendTransaction", fields)
+        data = calldata(SET_RULE.signature, 0, rule_fields(rule))
+        given(self.chain, self._given, number, self._owners[number], self.world.thresholds, data)
 
     def owner(self, number: int) -> Address:
         return self._owners[number]
@@ -117,12 +110,13 @@ deadline_seconds = 120
 
     def left_behind(self) -> list[str]:
         world, found = self.world, []
+        dust = _DUST * sum(self.carried_out().values())
         for symbol in ("WETH", "USDC"):
             reserve = world.reserve(symbol)
             for token in (reserve.token, reserve.a_token):
                 for who in (world.thresholds, KEEPER):
                     held = world.call(token, "balanceOf(address)", "(uint256)", who)[0]
-                    if held > _DUST:
+                    if held > dust:
                         found.append(f"I5: {who} holds {held} of {token}")
             for spender in (world.aave.pool, world.pool):
                 allowed = world.call(
@@ -138,8 +132,75 @@ deadline_seconds = 120
         return found
 
 
+class Counting:
+    """A bare chain with a contract that counts, and nobody who would refuse: what a sender does twice is done twice.
+
+    An order is a number to be counted once. The owner gives it by counting that number upon `ORDERED`.
+    """
+
+    def __init__(self, chain: Node) -> None:
+        self.chain = chain
+        self.numbers = range(1, 4)
+        self._given: dict[int, str] = {}
+        chain.ask("evm_setAutomine", False)
+        chain.ask("anvil_setCode", COUNTER, COUNTER_CODE)
+        chain.ask("anvil_mine", hex(8), "0xc")
+
+    def prepare(self, folder: Path, urls: Sequence[str]) -> None:
+        self._given.clear()
+        (folder / "url").write_text(urls[0], encoding="utf-8")
+        (folder / "keeper.toml").write_text(
+            f"""
+[chain]
+id = {DEFAULT_CHAIN_ID}
+urls = {json.dumps(list(urls))}
+timeout_seconds = 0.5
+poll_seconds = 0.02
+turn_seconds = 4.0
+[[watch]]
+kind = "orders"
+thresholds = "{COUNTER}"
+owners = ["{OWNER}"]
+[limits]
+max_fee_gwei = {MAX_FEE // GWEI}
+deadline_seconds = 120
+""",
+            encoding="utf-8",
+        )
+
+    def give(self, number: int) -> None:
+        given(self.chain, self._given, number, OWNER, COUNTER, "0x" + (ORDERED + number).to_bytes(32).hex())
+
+    def carried_out(self) -> dict[int, int]:
+        slots: list[Question] = [("eth_getStorageAt", [COUNTER, hex(n), "latest"]) for n in self.numbers]
+        counts = self.chain.ask_many(slots)
+        return {number: int(count, 16) for number, count in zip(self.numbers, counts, strict=True)}
+
+    def left_behind(self) -> list[str]:
+        return []
+
+
+def given(chain: Node, hashes: dict[int, str], number: int, owner: Address, to: Address, data: str) -> None:
+    """Send an order, if the chain does not hold it, at a price that any block takes."""
+    sent = hashes.get(number)
+    if sent is not None and chain.ask("eth_getTransactionByHash", sent) is not None:
+        return
+    fields = {"from": owner, "to": to, "data": data, "gas": hex(1_000_000)}
+    with suppress(NodeRefused):  # no block has room for it: it is given again with the next one
+        hashes[number] = chain.ask(
+            "eth_sendTransaction", {**fields, "maxFeePerGas": _DEAR, "maxPriorityFeePerGas": hex(GWEI)}
+        )
+
+
 @contextmanager
 def loans() -> Iterator[Loans]:
     """A devnet of its own."""
     with Anvil() as anvil:
         yield Loans(deploy_thresholds(deploy_world(anvil.url)))
+
+
+@contextmanager
+def counting() -> Iterator[Counting]:
+    """A bare chain of its own."""
+    with Anvil() as anvil:
+        yield Counting(anvil.node)
