@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app import explain, open_keeper
+from keeper.app import open_keeper
 from keeper.chain.loans import MOST_RULES, Loans
+from keeper.desk import explain
 from keeper.devnet.actors import move_pool_to
 from keeper.devnet.founding import deploy_thresholds
 from keeper.devnet.world import World
@@ -189,9 +190,9 @@ def test_a_breach_that_may_not_be_acted_on__is_barred_or_blind__with_its_reason_
 
     turn = take_turn(kept)
     assert turn.intents == ()
-    page = explain(settings, owner, turn.block.number)
-    assert page is not None
-    for verdict in (verdict_of(turn, owner), page.verdicts[0]):
+    explained = explain(settings, owner, turn.block.number)
+    assert explained is not None
+    for verdict in (verdict_of(turn, owner), explained.page.verdicts[0]):
         assert verdict.kind is kind
         assert verdict.why.startswith(why)
 
@@ -276,9 +277,9 @@ def test_a_contract_that_cannot_be_read__is_the_turn_s_trouble__and_the_others_a
     turn = take_turn(kept)
     assert len(turn.intents) == 1
     assert len(turn.trouble) == 1
-    page = explain(settings, owner, turn.block.number)
-    assert page is not None
-    assert page.note == turn.trouble[0]
+    explained = explain(settings, owner, turn.block.number)
+    assert explained is not None
+    assert explained.page.note == turn.trouble[0]
 
 
 def test_a_dry_run__in_the_journal__says_that_it_was_one(
@@ -286,9 +287,9 @@ def test_a_dry_run__in_the_journal__says_that_it_was_one(
 ) -> None:
     set_rule(world.roles.owner)
     turn = take_turn(keeper(dry_run=True))
-    page = explain(settings, world.roles.owner, turn.block.number)
-    assert page is not None
-    assert page.note == "dry run: nothing is signed"
+    explained = explain(settings, world.roles.owner, turn.block.number)
+    assert explained is not None
+    assert explained.page.note == "dry run: nothing is signed"
 
 
 def test_an_owner_whose_rule_stays_breached__takes_turns_with_the_others(

@@ -47,7 +47,7 @@ def test_state__of_two_rules__tells_verdicts_bands_and_balance(kept: Kept, dashb
         "high": "2.5000",
     }
     assert first["fields"]["slippage_bps"] == "100"
-    assert first["fields"]["expiry"].endswith(" UTC")
+    assert first["fields"]["expiry"] == "never"
     assert first["fields"]["collateral"] == f"WETH {kept.world.weth.token}"
     assert state["block"]["number"] == kept.world.node.head().number
     (flight,) = state["flights"]
