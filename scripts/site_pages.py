@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 ROOMS: Final = ("domain", "judge", "size", "positions")
 MOVED: Final = {"README.md": "docs/index.md", "CONTRIBUTING.md": "docs/contributing.md"}
 """Where a document at the top of the repository stands among the pages."""
-_LINK: Final = re.compile(r"\[([^\]]+)\]\(([^)#\s]+)(#[^)\s]*)?(?: \"([^\"]*)\")?\)")
+_LINK: Final = re.compile(r"(!?)\[([^\]]+)\]\(([^)#\s]+)(#[^)\s]*)?(?: \"([^\"]*)\")?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -47,13 +47,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     stood = next((old for old, new in MOVED.items() if new == f"docs/{here}"), f"docs/{here}")
 
     def led(match: re.Match[str]) -> str:
-        text, target, anchor, title = match.groups()
+        is_picture, text, target, anchor, title = match.groups()
         if "://" in target:
             return match[0]
         there = normpath(join(Path(stood).parent.as_posix(), target))
         page_of = MOVED.get(there, there).removeprefix("docs/")
-        if files.get_file_from_path(page_of) and there.endswith(".md"):
-            return f"[{text}]({relpath(page_of, Path(here).parent.as_posix())}{anchor or ''})"
+        if files.get_file_from_path(page_of):
+            return f"{is_picture}[{text}]({relpath(page_of, Path(here).parent.as_posix())}{anchor or ''})"
         return f'<span title="{there}{f"::{title}" if title else ""}">{text}</span>'
 
     return _LINK.sub(led, markdown)

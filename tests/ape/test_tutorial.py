@@ -111,6 +111,7 @@ SEEN = (
     "good rules: 1 of 1 can be acted on",
     "block",
     "included",
+    "7 hours in",
     "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
     "block",
 )
