@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app import explain, open_keeper
+from keeper.app import open_keeper
+from keeper.desk import explain
 from keeper.devnet.world import World
 from keeper.domain.flights import State
 from keeper.domain.units import HEALTH_WAD_PER_BPS, Address
@@ -69,9 +70,9 @@ def test_a_breached_loan_among_many__lands_on_its_target__and_the_others_are_wri
     turn = take_turn(keeper)
     assert verdict_of(turn, owner).kind is Kind.BREACHED
     assert len(turn.intents) == 1
-    page = explain(settings, twin, turn.block.number)
-    assert page is not None
-    (written,) = page.verdicts
+    told = explain(settings, twin, turn.block.number)
+    assert told is not None
+    (written,) = told.page.verdicts
     assert (written.kind, written.why) == (Kind.WITHIN, "health: at or above the floor")
     assert written.measure.value == world.account_data(twin).health
 
@@ -104,6 +105,6 @@ def test_a_mirror_that_was_wrong__says_so_in_the_turn_and_the_journal__and_is_ri
     assert said.startswith(f"mirror: {owner} was not held as the chain has it")
     assert verdict_of(turn, owner).kind is Kind.BREACHED
     assert len(turn.intents) == 1
-    page = explain(settings, owner, turn.block.number)
-    assert page is not None
-    assert page.note == said
+    told = explain(settings, owner, turn.block.number)
+    assert told is not None
+    assert told.page.note == said
