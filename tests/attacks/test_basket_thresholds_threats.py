@@ -31,7 +31,7 @@ from tests.contracts.basket_stage import (
     Stage,
     Trade,
 )
-from tests.contracts.loan_stage import BASE, CONTRACTS, PRICES, compiled_vyper, vyper_output
+from tests.contracts.loan_stage import BASE, CONTRACTS, PRICES, compiled_vyper, take_back, vyper_output
 
 MILLION = {"WETH": 500_000, "USDC": 300_000, "WBTC": 200_000}
 BASKET = tuple(MILLION)
@@ -303,7 +303,7 @@ def worst_of(stage: Stage, trades: Sequence[Trade], price: int) -> int:
         try:
             return stage.rebalance(loosely(trades)).lost
         except NodeRefused:
-            stage.node.ask("evm_revert", snapshot)
+            take_back(stage.node, snapshot)
     return 0
 
 

@@ -31,6 +31,7 @@ from tests.contracts.loan_stage import (
     mined_together,
     mint,
     push_pool,
+    take_back,
     worth,
 )
 
@@ -335,7 +336,7 @@ class Stage:
         try:
             yield
         finally:
-            assert self.node.ask("evm_revert", snapshot)
+            take_back(self.node, snapshot)
 
 
 @contextmanager

@@ -345,7 +345,16 @@ class Stage:
         try:
             yield
         finally:
-            assert self.node.ask("evm_revert", snapshot)
+            take_back(self.node, snapshot)
+
+
+def take_back(node: Node, snapshot: str) -> None:
+    """Undo everything since a snapshot.
+
+    A receipt can be had before its transaction has left the pool, from which it would be mined a second time.
+    """
+    assert node.ask("evm_revert", snapshot)
+    node.ask("anvil_dropAllTransactions")
 
 
 def create(node: Node, contract: Compiled, *arguments: Any) -> Address:

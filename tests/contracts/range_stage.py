@@ -22,7 +22,16 @@ from keeper.domain.errors import NodeRefused
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols.multicall3 import MULTICALL3
 from keeper.protocols.ticks import MAX_TICK, MIN_TICK, sqrt_price_at, tick_down
-from tests.contracts.loan_stage import NEVER, NOW, WAD, compiled_vyper, create, mined_together, mint
+from tests.contracts.loan_stage import (
+    NEVER,
+    NOW,
+    WAD,
+    compiled_vyper,
+    create,
+    mined_together,
+    mint,
+    take_back,
+)
 
 ADMIN, LENDER, OWNER, KEEPER, STRANGER, TRADER, BUYER = DEV_ACCOUNTS[:7]
 USD: Final = 10**6
@@ -379,7 +388,7 @@ class Stage:
         try:
             yield
         finally:
-            assert self.node.ask("evm_revert", snapshot)
+            take_back(self.node, snapshot)
 
 
 def shipped(name: str) -> Compiled:

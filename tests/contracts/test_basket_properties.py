@@ -38,7 +38,7 @@ from tests.contracts.basket_stage import (
     Stage,
     Trade,
 )
-from tests.contracts.loan_stage import BASE, DECIMALS, PRICES
+from tests.contracts.loan_stage import BASE, DECIMALS, PRICES, take_back
 
 BASKET = ("WETH", "USDC", "WBTC")
 # What a sizer that knows only the liquidity in range cannot know, or what depends on who asks.
@@ -64,7 +64,7 @@ class Stories(RuleBasedStateMachine):
         self.losses: list[tuple[int, int]] = []
 
     def teardown(self) -> None:
-        assert self.stage.node.ask("evm_revert", self.snapshot)
+        take_back(self.stage.node, self.snapshot)
 
     @initialize(
         parts=st.lists(st.integers(0, 10), min_size=3, max_size=3).filter(any),

@@ -22,6 +22,7 @@ from keeper.devnet.transactions import call_many, calldata, decoded
 from keeper.domain.errors import NodeRefused
 from keeper.protocols.liquidity import held_down, worth_down
 from keeper.protocols.ticks import mean_tick_down, sqrt_price_at
+from tests.contracts.loan_stage import take_back
 from tests.contracts.range_stage import (
     BREACHED,
     COMPOUND,
@@ -90,7 +91,7 @@ class Ranges(RuleBasedStateMachine):
         self.acted: list[int] = []
 
     def teardown(self) -> None:
-        assert self.stage.node.ask("evm_revert", self.snapshot)
+        take_back(self.stage.node, self.snapshot)
 
     # The world
 
