@@ -52,7 +52,8 @@ def main() -> None:
         if given.only is None or name in given.only:
             with console.status(f"bench: {name}"):
                 rows += measure(given.quick)
-    write(rows, given.out)
+            # Each as it comes: what took minutes is not lost with what fails after it.
+            write(rows, given.out)
     show(console, rows)
 
 

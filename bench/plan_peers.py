@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from keeper.planner.results import Floats
+from keeper.planner.simulate_loan import ABOVE
 
 _ROUNDS = 8
 
@@ -53,7 +54,7 @@ def basket_by_columns(close: Floats, triggers: Floats, fee: float) -> Floats:
 def loan_by_hand(
     floor: float, low: Floats, close: Floats, target: float, ceiling: float, threshold: float, fee: float
 ) -> Floats:
-    """Actions of a loan that is brought to its target from below its floor and above its ceiling."""
+    """Actions of a loan that is brought to its target from below its floor, and a hair over it from its ceiling."""
     leverage = target / (target - threshold)
     units, debt, actions = leverage / float(close[0]), leverage - 1.0, 0
     for bottom, price in zip(low.tolist(), close.tolist(), strict=True):
@@ -64,7 +65,8 @@ def loan_by_hand(
             repay = debt * (target - health) / (target - threshold / (1.0 - fee))
             units, debt, actions = units - repay / (1.0 - fee) / price, debt - repay, actions + 1
         elif health > ceiling:
-            borrow = debt * (health - target) / (target - threshold * (1.0 - fee))
+            over = target * ABOVE
+            borrow = debt * (health - over) / (over - threshold * (1.0 - fee))
             units, debt, actions = units + borrow * (1.0 - fee) / price, debt + borrow, actions + 1
     return np.array([actions], dtype=np.float64)
 

@@ -52,7 +52,7 @@ RULE: Final = ("floor", "target", "ceiling", "cooldown", "look", "scale")
 
 _WAD: Final = 1e18
 _FOREVER: Final = 2**62
-_ABOVE: Final = 1.0 + TOLERANCE_BPS / (2.0 * BPS)
+ABOVE: Final = 1.0 + TOLERANCE_BPS / (2.0 * BPS)
 _ROUNDS: Final = 8
 _BITES: Final = 32
 
@@ -113,7 +113,7 @@ def repayment(
 def borrowing(collateral: float, debt: float, target: float, threshold: float, charges: Charges) -> float:
     """Debt to take on and sell for collateral, to land from above where the keeper aims: a hair over the target."""
     health = health_of(collateral, debt, threshold)
-    target *= _ABOVE
+    target *= ABOVE
     kept, borrow = 1.0, 0.0
     for _ in range(_ROUNDS):
         borrow = debt * (health - target) / (target - threshold * kept)
