@@ -663,7 +663,7 @@ def test_an_urgent_step__after_a_gift_or_a_tick_of_the_price__is_still_accepted(
     stage.mint("USDC", STRANGER, 1_000 * USD)
     stage.approve(STRANGER, stage.tokens["USDC"], stage.aave.pool)
     repay = "repay(address,uint256,uint256,address)"
-    for gift in (1, USD, 30 * USD):
+    for gift in (10, USD, 30 * USD):  # Aave 3.6 burns no debt for a single unit
         with stage.undone():
             stage.send(STRANGER, stage.aave.pool, repay, stage.tokens["USDC"], gift, 2, OWNER)
             stage.act(found)
