@@ -83,7 +83,7 @@ def turn_100_loans(quick: bool) -> list[Row]:
 
 def block_to_accepted_10000(quick: bool) -> list[Row]:
     """The same with ten thousand loans watched, all but a hundred of them far above their floors."""
-    count, blocks, peer_blocks = (150, 3, 1) if quick else (10_000, 24, 3)
+    count, blocks, peer_blocks = (300, 3, 1) if quick else (10_000, 24, 3)
     with raised() as world, tempfile.TemporaryDirectory(prefix="keeper-bench-") as folder:
         near = [round(_HEALTH * _STEP ** (at + 0.5) * 10_000) for at in range(LOANS)]
         floors = [*near, *[_FAR_BPS] * (count - LOANS)]

@@ -35,7 +35,7 @@ from keeper.size.steps import Step
 
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
 _QUOTED: Final = "pool: "
-MIRRORED_FROM: Final = 64
+MIRRORED_FROM: Final = 256
 """From so many owners on, a mirror of them costs a turn less than reading them does."""
 
 
