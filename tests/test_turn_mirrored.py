@@ -12,14 +12,15 @@ from keeper.app import open_keeper
 from keeper.desk import explain
 from keeper.devnet.world import World
 from keeper.domain.flights import State
-from keeper.domain.units import HEALTH_WAD_PER_BPS, Address
-from keeper.domain.verdicts import Kind, Verdict
+from keeper.domain.units import HEALTH_WAD_PER_BPS
+from keeper.domain.verdicts import Kind
 from keeper.positions.loans import MIRRORED_FROM, LoanPositions
 from keeper.positions.port import Doubts
 from keeper.settings import Settings, read_settings
-from keeper.turn import Keeper, Turn
+from keeper.turn import Keeper
 from tests.chain.test_mirror import Watched
 from tests.conftest import KEEPER_KEY, SetRule
+from tests.test_turn import take_turn, verdict_of
 
 
 @pytest.fixture
@@ -45,15 +46,6 @@ def settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
 def keeper(settings: Settings) -> Iterator[Keeper]:
     with open_keeper(settings, dry_run=False) as kept:
         yield kept
-
-
-def take_turn(keeper: Keeper) -> Turn:
-    return keeper.turn(keeper.node.head())
-
-
-def verdict_of(turn: Turn, owner: Address) -> Verdict:
-    (verdict,) = [verdict for verdict in turn.verdicts if verdict.key.owner == owner]
-    return verdict
 
 
 def test_a_breached_loan_among_many__lands_on_its_target__and_the_others_are_written_down_as_aave_has_them(

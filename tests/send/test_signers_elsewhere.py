@@ -217,9 +217,11 @@ def test_a_key_service__without_a_key_to_use__is_one_sentence_at_the_start(
         opened()
 
 
-def test_a_key__on_another_curve_that_claims_to_be_on_ours__is_refused(make: Make) -> None:
+def test_a_key__on_another_curve_that_claims_to_be_on_ours__is_refused(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     double, opened = make("gcp")
-    double.public_key = lambda: bytes(88)  # type: ignore[method-assign]
+    monkeypatch.setattr(double, "public_key", lambda: bytes(88))
     with pytest.raises(Misconfigured, match="holds no key on secp256k1"):
         opened()
 

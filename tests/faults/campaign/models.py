@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Sent:
     bid: int
 
 
-class Model:
+class Model(ABC):
     """What all of them do: poll, look, and either follow what is under way or carry out the next order."""
 
     def __init__(self, folder: Path) -> None:
@@ -85,26 +86,13 @@ class Model:
 
         return [number for number in _NUMBERS if at(ORDERED + number) > at(number)]
 
-    def nonce(self) -> int:
-        raise NotImplementedError
-
+    @abstractmethod
     def carry_out(self, number: int, block: int, base_fee: int) -> None:
-        self.send(number, self.nonce(), block, min(2 * base_fee + GWEI, MAX_FEE))
+        """Send for one that is ordered."""
 
+    @abstractmethod
     def follow(self, sent: Sent, block: int, base_fee: int) -> None:
-        """The first receipt is the end."""
-        if self.mined(sent.hash):
-            self.forget()
-        elif block - sent.block >= STUCK_BLOCKS:
-            self.stuck(sent, block, max(sent.bid * 9 // 8 + 1, 2 * base_fee + GWEI))
-
-    def stuck(self, sent: Sent, block: int, bid: int) -> None:
-        raise NotImplementedError
-
-    def send(self, number: int, nonce: int, block: int, bid: int) -> None:
-        signed = self.signed(number, nonce, bid)
-        self.web3.eth.send_raw_transaction(signed.raw_transaction)
-        self.sent = Sent(number, nonce, signed.hash.to_0x_hex(), block, bid)
+        """Look after what was sent."""
 
     def signed(self, number: int, nonce: int, bid: int) -> Any:
         return self.account.sign_transaction(
@@ -135,7 +123,34 @@ class Model:
         return self.web3.eth.get_transaction_count(self.account.address, tag)
 
 
-class SendThenRecord(Model):
+class Bidder(Model):
+    """Chooses its nonces and its bids itself."""
+
+    @abstractmethod
+    def nonce(self) -> int:
+        """The nonce for something new."""
+
+    @abstractmethod
+    def stuck(self, sent: Sent, block: int, bid: int) -> None:
+        """What was sent has waited for long."""
+
+    def carry_out(self, number: int, block: int, base_fee: int) -> None:
+        self.send(number, self.nonce(), block, min(2 * base_fee + GWEI, MAX_FEE))
+
+    def follow(self, sent: Sent, block: int, base_fee: int) -> None:
+        """The first receipt is the end."""
+        if self.mined(sent.hash):
+            self.forget()
+        elif block - sent.block >= STUCK_BLOCKS:
+            self.stuck(sent, block, max(sent.bid * 9 // 8 + 1, 2 * base_fee + GWEI))
+
+    def send(self, number: int, nonce: int, block: int, bid: int) -> None:
+        signed = self.signed(number, nonce, bid)
+        self.web3.eth.send_raw_transaction(signed.raw_transaction)
+        self.sent = Sent(number, nonce, signed.hash.to_0x_hex(), block, bid)
+
+
+class SendThenRecord(Bidder):
     """Sends, and then writes down what it sent: a crash between the two leaves a transaction nobody knows of.
 
     It raises its bid under the same nonce, and knows the newest hash alone.
@@ -165,7 +180,7 @@ class SendThenRecord(Model):
         self.record.write_text("", encoding="utf-8")
 
 
-class LatestNonce(Model):
+class LatestNonce(Bidder):
     """Remembers nothing and takes the nonce after the newest block's for whatever it sends."""
 
     def nonce(self) -> int:
@@ -176,7 +191,7 @@ class LatestNonce(Model):
             self.send(sent.number, self.nonce(), block, bid)
 
 
-class UpwardOnly(Model):
+class UpwardOnly(Bidder):
     """Counts its nonces itself, and only ever up: one that was given to what never arrived leaves a hole for good."""
 
     def __init__(self, folder: Path) -> None:
