@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,7 @@ from keeper.devnet.world import World
 from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
+from keeper.settings import Settings, read_settings
 from tests.postgres import databases, new_database
 
 __all__ = ["databases", "new_database"]
@@ -33,6 +35,7 @@ KEEPER_KEY = "0x7c852118294e51e653712a81e05800f419141751be58f605c371e15141b007a6
 NO_LIMIT = 2**96 - 1
 
 SetRule = Callable[..., LoanRule]
+Watching = Callable[..., Settings]
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +56,30 @@ def world(forked_world: World) -> Iterator[World]:
     forked_world.node.ask("anvil_dropAllTransactions")
     forked_world.automine(True)
     forked_world.revert(before)
+
+
+@pytest.fixture
+def watching(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watching:
+    """Writes what a keeper reads to hold these owners' rules of one contract, with its key at hand."""
+    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
+    path = tmp_path / "keeper.toml"
+
+    def write(thresholds: Address, owners: Sequence[Address], kind: str = "loans") -> Settings:
+        listed = ", ".join(f'"{owner}"' for owner in owners)
+        path.write_text(
+            f"""
+            [chain]
+            id = {world.chain_id}
+            url = "{world.node.url}"
+            [[watch]]
+            kind = "{kind}"
+            thresholds = "{thresholds}"
+            owners = [{listed}]
+            """
+        )
+        return read_settings(path)
+
+    return write
 
 
 @pytest.fixture

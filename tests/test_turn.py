@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -23,27 +22,16 @@ from keeper.domain.verdicts import Kind, Verdict
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
-from keeper.settings import Settings, read_settings
+from keeper.settings import Settings
 from keeper.turn import Keeper, Turn
-from tests.conftest import KEEPER_KEY, SetRule
+from tests.conftest import SetRule, Watching
 
 OpenKeeper = Callable[..., Keeper]
 
 
 @pytest.fixture
-def settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
-    (tmp_path / "keeper.toml").write_text(
-        f"""
-        [chain]
-        id = {world.chain_id}
-        url = "{world.node.url}"
-        [[watch]]
-        thresholds = "{world.thresholds}"
-        owners = ["{world.roles.owner}", "{world.roles.twin}"]
-        """
-    )
-    return read_settings(tmp_path / "keeper.toml")
+def settings(world: World, watching: Watching) -> Settings:
+    return watching(world.thresholds, (world.roles.owner, world.roles.twin))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,34 +11,22 @@ from keeper.app import open_keeper
 from keeper.desk import explain
 from keeper.devnet.world import World
 from keeper.domain.flights import State
-from keeper.domain.units import HEALTH_WAD_PER_BPS
+from keeper.domain.units import HEALTH_WAD_PER_BPS, Address
 from keeper.domain.verdicts import Kind
 from keeper.positions.loans import MIRRORED_FROM, LoanPositions
 from keeper.positions.port import Doubts
-from keeper.settings import Settings, read_settings
+from keeper.settings import Settings
 from keeper.turn import Keeper
 from tests.chain.test_mirror import Watched
-from tests.conftest import KEEPER_KEY, SetRule
+from tests.conftest import SetRule, Watching
 from tests.test_turn import take_turn, verdict_of
 
 
 @pytest.fixture
-def settings(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(world: World, watching: Watching) -> Settings:
     """As many owners as are mirrored, most of whom have no loan."""
-    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
-    nobodies = [f"0x{n + 1:040x}" for n in range(MIRRORED_FROM - 2)]
-    owners = ", ".join(f'"{owner}"' for owner in (world.roles.owner, world.roles.twin, *nobodies))
-    (tmp_path / "keeper.toml").write_text(
-        f"""
-        [chain]
-        id = {world.chain_id}
-        url = "{world.node.url}"
-        [[watch]]
-        thresholds = "{world.thresholds}"
-        owners = [{owners}]
-        """
-    )
-    return read_settings(tmp_path / "keeper.toml")
+    nobodies = [Address(f"0x{n + 1:040x}") for n in range(MIRRORED_FROM - 2)]
+    return watching(world.thresholds, (world.roles.owner, world.roles.twin, *nobodies))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +20,8 @@ from keeper.domain.verdicts import Kind
 from keeper.positions.baskets import BasketPositions
 from keeper.positions.port import Doubts
 from keeper.protocols.basket_thresholds import SET_RULE, rule_fields
-from keeper.settings import read_settings
 from keeper.turn import Keeper, Turn
-from tests.conftest import FOREVER, KEEPER_KEY
+from tests.conftest import FOREVER, Watching
 
 OpenKeeper = Callable[..., Any]
 
@@ -79,23 +77,12 @@ def open_basket(world: World) -> Callable[..., BasketRule]:
 
 
 @pytest.fixture
-def keeper(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenKeeper:
-    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
-    (tmp_path / "keeper.toml").write_text(
-        f"""
-        [chain]
-        id = {world.chain_id}
-        url = "{world.node.url}"
-        [[watch]]
-        kind = "baskets"
-        thresholds = "{world.basket_thresholds}"
-        owners = ["{world.roles.owner}", "{world.roles.twin}"]
-        """
-    )
+def keeper(world: World, watching: Watching) -> OpenKeeper:
+    settings = watching(world.basket_thresholds, (world.roles.owner, world.roles.twin), "baskets")
 
     @contextmanager
     def opened(dry_run: bool = False) -> Iterator[Keeper]:
-        with open_keeper(read_settings(tmp_path / "keeper.toml"), dry_run) as kept:
+        with open_keeper(settings, dry_run) as kept:
             yield kept
 
     return opened

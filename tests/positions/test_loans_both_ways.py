@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -25,9 +24,8 @@ from keeper.protocols.loan_thresholds import (
     rule_fields,
     terms_fields,
 )
-from keeper.settings import read_settings
 from keeper.turn import Keeper, Turn
-from tests.conftest import FOREVER, KEEPER_KEY, NO_LIMIT
+from tests.conftest import FOREVER, NO_LIMIT, Watching
 
 LEVERAGED = Band(25_000, 20_000, 16_000)
 
@@ -50,19 +48,8 @@ def move_price(world: World, dollars: float) -> None:
 
 
 @pytest.fixture
-def keeper(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
-    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
-    (tmp_path / "keeper.toml").write_text(
-        f"""
-        [chain]
-        id = {world.chain_id}
-        url = "{world.node.url}"
-        [[watch]]
-        thresholds = "{world.thresholds}"
-        owners = ["{world.roles.owner}"]
-        """
-    )
-    with open_keeper(read_settings(tmp_path / "keeper.toml"), False) as opened:
+def keeper(world: World, watching: Watching) -> Iterator[Keeper]:
+    with open_keeper(watching(world.thresholds, [world.roles.owner]), False) as opened:
         yield opened
 
 

@@ -24,7 +24,7 @@ from keeper.positions.ranges import RangePositions
 from keeper.protocols.range_thresholds import SET_RULE, rule_fields
 from keeper.settings import read_settings
 from keeper.turn import Keeper, Turn
-from tests.conftest import FOREVER, KEEPER_KEY
+from tests.conftest import FOREVER, Watching
 
 HOLD = 300
 POSITION = "(uint96,address,address,address,uint24,int24,int24,uint128,uint256,uint256,uint128,uint128)"
@@ -85,23 +85,12 @@ def open_range(world: World) -> Callable[..., int]:
 
 
 @pytest.fixture
-def keeper(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpenKeeper:
-    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
-    (tmp_path / "keeper.toml").write_text(
-        f"""
-        [chain]
-        id = {world.chain_id}
-        url = "{world.node.url}"
-        [[watch]]
-        kind = "ranges"
-        thresholds = "{world.range_thresholds}"
-        owners = ["{world.roles.owner}", "{world.roles.twin}"]
-        """
-    )
+def keeper(world: World, watching: Watching) -> OpenKeeper:
+    settings = watching(world.range_thresholds, (world.roles.owner, world.roles.twin), "ranges")
 
     @contextmanager
     def opened(dry_run: bool = False) -> Iterator[Keeper]:
-        with open_keeper(read_settings(tmp_path / "keeper.toml"), dry_run) as kept:
+        with open_keeper(settings, dry_run) as kept:
             yield kept
 
     return opened

@@ -17,11 +17,11 @@ import pytest
 
 from keeper.app import open_keeper
 from keeper.devnet.world import World
-from keeper.settings import Settings, read_settings
+from keeper.settings import Settings
 from keeper.turn import Keeper, Turn
 from keeper.watch.access import TOKEN
 from keeper.watch.serve import serving
-from tests.conftest import KEEPER_KEY, SetRule
+from tests.conftest import KEEPER_KEY, SetRule, Watching
 
 SECRET = "the dashboard's token, in these tests"
 PATIENCE_SECONDS = 20.0
@@ -34,19 +34,9 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def settings(world: World, tmp_path: Path) -> Settings:
+def settings(world: World, watching: Watching) -> Settings:
     """Of a keeper that holds the rules of the owner and the twin."""
-    (tmp_path / "keeper.toml").write_text(
-        f"""
-        [chain]
-        id = {world.chain_id}
-        url = "{world.node.url}"
-        [[watch]]
-        thresholds = "{world.thresholds}"
-        owners = ["{world.roles.owner}", "{world.roles.twin}"]
-        """
-    )
-    return read_settings(tmp_path / "keeper.toml")
+    return watching(world.thresholds, (world.roles.owner, world.roles.twin))
 
 
 @dataclass(frozen=True, slots=True)
