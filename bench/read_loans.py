@@ -70,7 +70,7 @@ def read_loan_cold(quick: bool) -> list[Row]:
     with raised() as world:
         healths = [1.1 + 2.4 * at / count for at in range(count)]
         owners = open_crowd(world, 5, healths, [10_500] * count, target_bps=15_000)
-        keys = Loans(world.node, world.thresholds, owners).keys(world.node.head())
+        keys = Loans(world.node, world.thresholds, owners).keys.at(world.node.head())
         assert len(keys) == count
         peer = Web3Reader(world)
         for _ in range(rounds):

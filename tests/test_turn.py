@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from keeper.app import open_keeper
-from keeper.chain.loans import MOST_RULES, Loans
+from keeper.chain.loans import Loans
+from keeper.chain.rule_keys import MOST_RULES
 from keeper.desk import explain
 from keeper.devnet.actors import move_pool_to
 from keeper.devnet.founding import deploy_thresholds

@@ -12,15 +12,16 @@ from typing import Final
 from keeper.chain.node import Node
 from keeper.chain.reads import ask_together
 from keeper.chain.rule_keys import RuleKeys
-from keeper.domain.baskets import BasketRule, BasketSight, Line, Venue, weighed, width, worth
+from keeper.chain.thresholds import address_at, answered, expected_at, findings
+from keeper.domain.baskets import BasketRule, BasketSight, Line, weighed, width, worth
 from keeper.domain.blocks import Block
-from keeper.domain.errors import Blind, Misconfigured
+from keeper.domain.errors import Blind
 from keeper.domain.plans import Call
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols import basket_thresholds as law
 from keeper.protocols import erc20, uniswap_v3
-from keeper.protocols.methods import Method, address
+from keeper.protocols.liquidity import Venue
 
 _CHECKS: Final = 20
 _NEVER: Final = 2**256 - 1
@@ -34,17 +35,11 @@ class Baskets:
         self._node = node
         self.thresholds: Final = thresholds
         self.keys: Final = RuleKeys(node, thresholds, owners, law.RULE_SET_TOPIC)
-        if node.ask("eth_getCode", thresholds, "latest") == "0x":
-            raise Misconfigured(f"contract: there is no code at {thresholds} on this chain")
-        try:
+        with expected_at(node, thresholds, "BasketThresholds"):
             self._factory, self._sequencer, self._volatility = (
-                address(method.read(_asked(node, thresholds, method))[0])
+                address_at(node, thresholds, method)
                 for method in (law.FACTORY, law.SEQUENCER, law.VOLATILITY)
             )
-        except Blind as error:
-            raise Misconfigured(
-                f"contract: {thresholds} is not a BasketThresholds contract ({error})"
-            ) from error
         self._parts: dict[RuleKey, Parts] = {}
 
     def observe(self, block: Block) -> tuple[BasketSight, ...]:
@@ -73,9 +68,7 @@ class Baskets:
     def _sight(
         self, key: RuleKey, parts: Parts, answers: Iterator[bytes | None], barred: str, now: int
     ) -> BasketSight:
-        words = next(answers)
-        if words is None:
-            raise Blind("chain: words_of reverted")
+        words = answered(next(answers), "words_of")
         read = [[next(answers) for _ in range(5)] for _ in parts]
         rule, state, units = law.unpack_rule(law.WORDS_OF.read(words)[0])
         self._parts[key] = tuple((asset.token, asset.feed) for asset in rule.assets) if rule else ()
@@ -113,28 +106,13 @@ class Baskets:
         check = Call(self.thresholds, law.CHECK.call(sight.key.owner, sight.key.id))
         reads = [Call(p, m.call()) for p in pools for m in (uniswap_v3.SLOT0, uniswap_v3.LIQUIDITY)]
         found, *answers = ask_together(self._node, [check, *reads], block.hash)
-        if found is None:
-            raise Blind("chain: check reverted")
         told = iter(answers)
         venues = {frozenset(pair): tuple(_venues(told)) for pair in pairs}
-        return law.read_finding(found), venues
+        return law.read_finding(answered(found, "check")), venues
 
     def findings(self, keys: Sequence[RuleKey], block: Block) -> list[law.Finding]:
         """The contract's own verdict on each rule."""
-        findings = []
-        for at in range(0, len(keys), _CHECKS):
-            calls = [
-                Call(self.thresholds, law.CHECK.call(key.owner, key.id)) for key in keys[at : at + _CHECKS]
-            ]
-            for answer in ask_together(self._node, calls, block.hash):
-                if answer is None:
-                    raise Blind("chain: check reverted")
-                findings.append(law.read_finding(answer))
-        return findings
-
-
-def _asked(node: Node, to: Address, method: Method) -> bytes:
-    return node.ask_bytes("eth_call", {"to": to, "data": "0x" + method.call().hex()}, "latest")
+        return findings(self._node, keys, law.CHECK, law.read_finding, _CHECKS, block.hash)
 
 
 def _word(answer: bytes | None) -> int:
@@ -146,6 +124,6 @@ def _venues(answers: Iterator[bytes | None]) -> Iterator[Venue]:
     for fee in uniswap_v3.FEE_TIERS:
         slot0, liquidity = next(answers), next(answers)
         if slot0 and liquidity:
-            venue = Venue(fee, uniswap_v3.SLOT0.read(slot0)[0], uniswap_v3.LIQUIDITY.read(liquidity)[0])
-            if venue.sqrt_price and venue.liquidity:
+            venue = Venue(uniswap_v3.SLOT0.read(slot0)[0], uniswap_v3.LIQUIDITY.read(liquidity)[0], fee)
+            if venue.price and venue.liquidity:
                 yield venue

@@ -11,22 +11,19 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from keeper.chain.accounts import Accounts
-from keeper.chain.node import Node, Question
+from keeper.chain.node import Node
 from keeper.chain.price_ages import PriceAges
-from keeper.chain.reads import ask_together, call_question, returned_by
+from keeper.chain.reads import ask_lent, ask_together
+from keeper.chain.rule_keys import RuleKeys
+from keeper.chain.thresholds import address_at, answered, expected_at, findings
 from keeper.domain.blocks import Block
-from keeper.domain.errors import Blind, Misconfigured, NodeRefused
+from keeper.domain.errors import Blind, NodeRefused
 from keeper.domain.loans import LoanMarket, LoanRule, PoolState, Sight, Snapshot
 from keeper.domain.plans import Call
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols import aave_v3, erc20, lenses, loan_thresholds, uniswap_v3
-from keeper.protocols.methods import address
 
-MOST_RULES: Final = 32
-"""How many rules of one owner are held: each costs every other owner time."""
-# An index of logs may lag behind its blocks, so what it did not tell is counted now and then all the same.
-_BLOCKS_BETWEEN_COUNTS: Final = 32
 # A `check` may take half a million gas, and public nodes allow a call some fifty million.
 _CHECKS: Final = 50
 
@@ -51,75 +48,37 @@ class Loans:
         self._node = node
         self.thresholds: Final = thresholds
         self.owners: Final = tuple(owners)
-        if node.ask("eth_getCode", thresholds, "latest") == "0x":
-            raise Misconfigured(f"contract: there is no code at {thresholds} on this chain")
-        try:
-            self.aave: Final = self._address(thresholds, loan_thresholds.AAVE.call())
-            self._factory: Final = self._address(thresholds, loan_thresholds.FACTORY.call())
-            self.provider: Final = self._address(self.aave, aave_v3.ADDRESSES_PROVIDER.call())
-            oracle = self._address(self.provider, aave_v3.GET_PRICE_ORACLE.call())
-        except Blind as error:
-            raise Misconfigured(
-                f"contract: {thresholds} is not a LoanThresholds contract ({error})"
-            ) from error
+        with expected_at(node, thresholds, "LoanThresholds"):
+            self.aave: Final = address_at(node, thresholds, loan_thresholds.AAVE)
+            self._factory: Final = address_at(node, thresholds, loan_thresholds.FACTORY)
+            self.provider: Final = address_at(node, self.aave, aave_v3.ADDRESSES_PROVIDER)
+            oracle = address_at(node, self.provider, aave_v3.GET_PRICE_ORACLE)
+        self.keys: Final = RuleKeys(node, thresholds, owners, loan_thresholds.RULE_SET_TOPIC)
         self.accounts: Final = Accounts(node, thresholds, self.aave)
         self.ages: Final = PriceAges(node, self.provider, oracle)
-        self._keys: tuple[RuleKey, ...] = ()
-        self.unattended: tuple[RuleKey, ...] = ()
-        """The first rule of each owner that is beyond the `MOST_RULES` held, as `keys` last counted."""
-        self._keys_at: Block | None = None
         self._assets: tuple[Address, ...] = ()
         self._pairs: dict[tuple[Address, Address], _Pair] = {}
 
     def observe(self, block: Block) -> Snapshot:
         """All watched rules, accounts and price ages at one block: in one batch, if nothing is new about the rules."""
-        follows = self._follows(block)
-        keys = self._keys if follows else self.keys(block)
+        news = self.keys.news(block)
+        keys = self.keys.at(block) if news is None else self.keys.counted
         asked = self.accounts.questions(keys, block)
-        news = [self._news_question({"blockHash": block.hash})] if follows else []
-        answers = self._node.ask_each([*news, *asked, *self.ages.questions(self._assets, block)])
-        if news and answers.pop(0):
-            self._count(block)
-        self._keys_at = block
-        accounts, ages = answers[: len(asked)], answers[len(asked) :]
+        ages = self.ages.questions(self._assets, block)
+        answers = self._node.ask_each([*([] if news is None else [news]), *asked, *ages])
+        if news is not None:
+            self.keys.hear(answers.pop(0), block)
+        accounts, ages_told = answers[: len(asked)], answers[len(asked) :]
         sights = self.accounts.read(keys, block, accounts)
-        if keys != self._keys:
-            sights = self.accounts.sights(self._keys, block)
+        if keys != self.keys.counted:
+            sights = self.accounts.sights(self.keys.counted, block)
         sights = self.with_terms(sights, block)
         assets = tuple(
             sorted({asset for s in sights if s.rule for asset in (s.rule.collateral, s.rule.debt)})
         )
         if assets != self._assets:
-            self._assets, ages = assets, []
-        return Snapshot(block, tuple(sights), self.ages.read(assets, block, ages))
-
-    def keys(self, block: Block) -> tuple[RuleKey, ...]:
-        """Every rule the owners have at `block`; counted anew only when one may have been added."""
-        since = self._keys_at
-        if since is None or since.hash != block.hash:
-            if since is None or self._rules_may_differ(since, block):
-                self._count(block)
-            self._keys_at = block
-        return self._keys
-
-    def _count(self, block: Block) -> None:
-        counts = ask_together(
-            self._node,
-            [Call(self.thresholds, loan_thresholds.RULE_COUNT.call(owner)) for owner in self.owners],
-            block.hash,
-        )
-        numbers = [
-            (owner, loan_thresholds.RULE_COUNT.read(_answered(count, "rule_count"))[0])
-            for owner, count in zip(self.owners, counts, strict=True)
-        ]
-        self._keys = tuple(
-            RuleKey(self.thresholds, owner, n)
-            for owner, number in numbers
-            for n in range(min(number, MOST_RULES))
-        )
-        self.unattended = tuple(
-            RuleKey(self.thresholds, owner, MOST_RULES) for owner, number in numbers if number > MOST_RULES
-        )
+            self._assets, ages_told = assets, []
+        return Snapshot(block, tuple(sights), self.ages.read(assets, block, ages_told))
 
     def sights(self, keys: Sequence[RuleKey], block: Block) -> list[Sight]:
         """The keys' rules and accounts at `block`."""
@@ -150,7 +109,7 @@ class Loans:
             ],
             block.hash,
         )
-        finding = loan_thresholds.read_finding(_answered(check, "check"))
+        finding = loan_thresholds.read_finding(answered(check, "check"))
         try:
             return finding, _market(pair, rule, market)
         except Blind:
@@ -158,22 +117,16 @@ class Loans:
 
     def findings(self, keys: Sequence[RuleKey], block: Block) -> list[loan_thresholds.Finding]:
         """The contract's own verdict on each rule."""
-        findings = []
-        for at in range(0, len(keys), _CHECKS):
-            calls = [
-                Call(self.thresholds, loan_thresholds.CHECK.call(key.owner, key.id))
-                for key in keys[at : at + _CHECKS]
-            ]
-            answers = ask_together(self._node, calls, block.hash)
-            findings += [loan_thresholds.read_finding(_answered(answer, "check")) for answer in answers]
-        return findings
+        return findings(
+            self._node, keys, loan_thresholds.CHECK, loan_thresholds.read_finding, _CHECKS, block.hash
+        )
 
     def swap_cost(self, rule: LoanRule, fee: int, bought: int, block: Block) -> tuple[int, int] | None:
         """What the pool of `fee` asks for exactly `bought`, and what it gives; None when the node cannot try it."""
         pool = self._pair(rule.collateral, rule.debt, block).pools[uniswap_v3.FEE_TIERS.index(fee)]
         try:
             call = lenses.swap_cost_call(pool, _sells_token0(rule), -bought)
-            return lenses.read_swap_cost(self._lend("SwapLens", call, block))
+            return lenses.read_swap_cost(ask_lent(self._node, "SwapLens", call, block.hash))
         except NodeRefused:
             return None
 
@@ -182,40 +135,9 @@ class Loans:
         pool = self._pair(rule.collateral, rule.debt, block).pools[uniswap_v3.FEE_TIERS.index(fee)]
         try:
             call = lenses.swap_cost_call(pool, not _sells_token0(rule), sold)
-            return lenses.read_swap_cost(self._lend("SwapLens", call, block))
+            return lenses.read_swap_cost(ask_lent(self._node, "SwapLens", call, block.hash))
         except NodeRefused:
             return None
-
-    def _address(self, to: Address, data: bytes) -> Address:
-        returned = self._node.ask_bytes("eth_call", {"to": to, "data": "0x" + data.hex()}, "latest")
-        return address(aave_v3.GET_POOL.read(returned)[0])
-
-    def _lend(self, lens: str, call: Call, block: Block) -> bytes:
-        (answer,) = self._node.ask_each([call_question(call, block.hash, lens)])
-        returned = returned_by(answer)
-        if not returned:
-            raise NodeRefused(f"eth_call: {self._node.name} lends no code to {lens}")
-        return returned
-
-    def _follows(self, block: Block) -> bool:
-        """Whether `block` comes right after the one of the last count, and is not one to count at anyway."""
-        since = self._keys_at
-        return since is not None and since.hash == block.parent and block.number % _BLOCKS_BETWEEN_COUNTS != 0
-
-    def _rules_may_differ(self, since: Block, block: Block) -> bool:
-        """Whether a rule was set after `since`, or `since` is no longer in the chain so that nobody can say."""
-        if block.number <= since.number or block.number % _BLOCKS_BETWEEN_COUNTS == 0:
-            return True
-        span = {"fromBlock": hex(since.number + 1), "toBlock": hex(block.number)}
-        logs, header = self._node.ask_each(
-            [self._news_question(span), ("eth_getBlockByNumber", [hex(since.number), False])]
-        )
-        return bool(logs) or not isinstance(header, dict) or header["hash"] != since.hash
-
-    def _news_question(self, span: dict[str, str]) -> Question:
-        """The rules set within blocks; an answer that is not empty, a refusal too, is reason to count."""
-        wanted = {**span, "address": self.thresholds, "topics": [loan_thresholds.RULE_SET_TOPIC]}
-        return "eth_getLogs", [wanted]
 
     def with_terms(self, sights: list[Sight], block: Block) -> list[Sight]:
         """The same sights, those whose rules have terms now with them: few do, so they are asked for apart."""
@@ -227,7 +149,7 @@ class Loans:
         for n, told in zip(owing, ask_together(self._node, calls, block.hash) if calls else (), strict=True):
             rule = sights[n].rule
             assert rule is not None
-            words = loan_thresholds.TERMS_WORDS_OF.read(_answered(told, "terms_words_of"))
+            words = loan_thresholds.TERMS_WORDS_OF.read(answered(told, "terms_words_of"))
             whole = loan_thresholds.with_terms(rule, *words)
             sights[n] = replace(sights[n], rule=whole, owes_terms=False)
         return sights
@@ -237,7 +159,7 @@ class Loans:
         if known is None:
             calls = [Call(self.aave, aave_v3.GET_RESERVE_DATA.call(asset)) for asset in (collateral, debt)]
             answers = ask_together(self._node, calls, block.hash)
-            sold, owed = (aave_v3.read_reserve(_answered(a, "getReserveData")) for a in answers)
+            sold, owed = (aave_v3.read_reserve(answered(a, "getReserveData")) for a in answers)
             known = _Pair(
                 collateral_unit=sold.unit,
                 debt_unit=owed.unit,
@@ -259,12 +181,12 @@ def _sells_token0(rule: LoanRule) -> bool:
 def _market(pair: _Pair, rule: LoanRule, answers: Sequence[bytes | None]) -> LoanMarket:
     reserve, collateral_price, debt_price, owed, *pools = answers
     return LoanMarket(
-        collateral_price=aave_v3.GET_ASSET_PRICE.read(_answered(collateral_price, "getAssetPrice"))[0],
-        debt_price=aave_v3.GET_ASSET_PRICE.read(_answered(debt_price, "getAssetPrice"))[0],
+        collateral_price=aave_v3.GET_ASSET_PRICE.read(answered(collateral_price, "getAssetPrice"))[0],
+        debt_price=aave_v3.GET_ASSET_PRICE.read(answered(debt_price, "getAssetPrice"))[0],
         collateral_unit=pair.collateral_unit,
         debt_unit=pair.debt_unit,
-        collateral_threshold_bps=aave_v3.read_reserve(_answered(reserve, "getReserveData")).threshold_bps,
-        repayable=loan_thresholds.repayable_down(erc20.BALANCE_OF.read(_answered(owed, "balanceOf"))[0]),
+        collateral_threshold_bps=aave_v3.read_reserve(answered(reserve, "getReserveData")).threshold_bps,
+        repayable=loan_thresholds.repayable_down(erc20.BALANCE_OF.read(answered(owed, "balanceOf"))[0]),
         pools=tuple(_pool_states(rule, pools)),
     )
 
@@ -278,9 +200,3 @@ def _pool_states(rule: LoanRule, answers: Sequence[bytes | None]) -> Iterable[Po
         in_range = uniswap_v3.LIQUIDITY.read(liquidity)[0]
         if sqrt_price:
             yield PoolState(fee, sqrt_price, in_range, _sells_token0(rule))
-
-
-def _answered(answer: bytes | None, name: str) -> bytes:
-    if answer is None:
-        raise Blind(f"chain: {name} reverted")
-    return answer

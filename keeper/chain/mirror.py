@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from keeper.chain.lending import Market, account_calls, account_of, read_holdings
-from keeper.chain.loans import MOST_RULES, Loans
+from keeper.chain.loans import Loans
 from keeper.chain.node import Node
 from keeper.chain.reads import ask_at_length, read_together, together_question
+from keeper.chain.rule_keys import MOST_RULES
 from keeper.chain.trail import Trail
 from keeper.domain.blocks import Block
 from keeper.domain.columns import HoldingColumns, RuleColumns

@@ -37,6 +37,15 @@ def ask_at_length(node: Node, calls: Sequence[Call], at: str) -> list[bytes | No
     return answers
 
 
+def ask_lent(node: Node, lens: str, call: Call, at: str) -> bytes:
+    """What a call of a lens returns at the block whose hash is `at`; `NodeRefused` where the node lends no code."""
+    (answer,) = node.ask_each([call_question(call, at, lens)])
+    returned = returned_by(answer)
+    if not returned:
+        raise NodeRefused(f"eth_call: {node.name} lends no code to {lens}")
+    return returned
+
+
 def together_question(calls: Sequence[Call], at: str) -> Question:
     """The same as a question, to be asked with others in one batch."""
     return call_question(together(calls), at)

@@ -120,15 +120,6 @@ class BasketSight:
     price_age: int
 
 
-@dataclass(frozen=True, slots=True)
-class Venue:
-    """A pool of two assets: fee in millionths, `sqrt_price` Q64.96 of token1 per token0, liquidity in range."""
-
-    fee: int
-    sqrt_price: int
-    liquidity: int
-
-
 def drift_measure(measure_bps: int | None) -> Measure:
     """The largest drift in its own room: above 1 the rule is breached."""
     return Measure("drift", measure_bps, 4)

@@ -21,11 +21,10 @@ from keeper.domain.baskets import (
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.plans import Asset, Move, Plan
-from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, NOBODY, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.basket_drift import blind_when_old, judge
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond
 from keeper.protocols.basket_thresholds import REBALANCE, Finding, Offer, rebalance_call
 from keeper.size.reweigh import balances_after, reweigh
 
@@ -47,7 +46,8 @@ class BasketPositions:
             for verdict, sight in zip(verdicts, sights, strict=True)
             if verdict.kind is Kind.BREACHED and sight.rule
         ]
-        return Seen((*verdicts, *map(_beyond, self.baskets.keys.unattended)), tuple(breaches))
+        unheld = [beyond(key, drift_measure(None)) for key in self.baskets.keys.unattended]
+        return Seen((*verdicts, *unheld), tuple(breaches))
 
     def look(self, block: Block) -> tuple[Look, ...]:
         """The same with the contract's own word, which knows obstacles the screen does not ask for."""
@@ -140,11 +140,6 @@ def _moves(offers: Sequence[Offer], book: Mapping[Address, Asset]) -> tuple[Move
             Move("buy", book[offer.buy], offer.min_out),
         )
     )
-
-
-def _beyond(key: RuleKey) -> Verdict:
-    why = f"rule: only the first {key.id} of an owner are held, not this or any after it"
-    return Verdict(key, Kind.BARRED, why, drift_measure(None))
 
 
 def _percent(bps: int) -> str:

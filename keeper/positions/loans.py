@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
 from keeper.positions.loan_screened import Screened, Verdicts
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond
 from keeper.protocols.loan_thresholds import (
     REBALANCE,
     UNWITNESSED,
@@ -64,7 +64,7 @@ class LoanPositions:
         if self._mirror is not None:
             return self._screened(self._mirror, block)
         seen = self._judged(self.loans.observe(block))
-        return replace(seen, verdicts=(*seen.verdicts, *map(_beyond, self.loans.unattended)))
+        return replace(seen, verdicts=(*seen.verdicts, *_unheld(self.loans.keys.unattended)))
 
     def _judged(self, snapshot: Snapshot) -> Seen:
         verdicts = [self._verdict(sight, snapshot) for sight in snapshot.sights]
@@ -86,8 +86,8 @@ class LoanPositions:
         snapshot = Snapshot(block, tuple(read.values()), mirrored.price_ages)
         looked_at = self._judged(snapshot)
         exactly = {verdict.key: verdict for verdict in looked_at.verdicts}
-        limit, beyond = self.doubts.max_price_age, map(_beyond, mirrored.unattended)
-        verdicts = Verdicts(lambda: (*screened.verdicts(exactly, limit), *beyond))
+        limit, unheld = self.doubts.max_price_age, _unheld(mirrored.unattended)
+        verdicts = Verdicts(lambda: (*screened.verdicts(exactly, limit), *unheld))
         return Seen(verdicts, looked_at.breaches, mirrored.said)
 
     def look(self, block: Block) -> tuple[Look, ...]:
@@ -222,9 +222,8 @@ class LoanBreach:
         return Draft(plan, witness_call(self.verdict.key), outcome)
 
 
-def _beyond(key: RuleKey) -> Verdict:
-    why = f"rule: only the first {key.id} of an owner are held, not this or any after it"
-    return Verdict(key, Kind.BARRED, why, health_measure(None))
+def _unheld(keys: Iterable[RuleKey]) -> list[Verdict]:
+    return [beyond(key, health_measure(None)) for key in keys]
 
 
 def _marks(rule: LoanRule) -> Marks | None:

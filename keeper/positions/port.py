@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 from keeper.domain.blocks import Block
 from keeper.domain.plans import Call, Move, Plan
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
-from keeper.domain.verdicts import Measure, Verdict
+from keeper.domain.verdicts import Kind, Measure, Verdict
 
 UNHURRIED: Final = 2**128
 """A nearness that comes after every position which can be liquidated."""
@@ -97,6 +98,12 @@ class Look:
     moves: tuple[Move, ...]
     marks: Marks | None = None
     told: Mapping[str, str] = field(default_factory=dict)
+
+
+def beyond(key: RuleKey, unmeasured: Measure) -> Verdict:
+    """The verdict on an owner's first rule that is not held, which stands for every one after it."""
+    why = f"rule: only the first {key.id} of an owner are held, not this or any after it"
+    return Verdict(key, Kind.BARRED, why, unmeasured)
 
 
 class Positions(Protocol):

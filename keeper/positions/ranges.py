@@ -23,11 +23,10 @@ from keeper.domain.ranges import (
     RangeSight,
     tick_measure,
 )
-from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.range_exit import case_of, judge
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen, beyond
 from keeper.protocols.liquidity import Venue, venue_of_swaps
 from keeper.protocols.range_thresholds import COMPOUND, REBALANCE, Finding, act_call, rule_fields
 from keeper.size.recentre import Prospect, Step, prospect
@@ -55,15 +54,16 @@ class RangePositions:
 
     def observe(self, block: Block) -> Seen:
         """Every rule's verdict, by the pool's price and its mean."""
-        keys = self.ranges.keys(block)
+        keys = self.ranges.keys.at(block)
         seen = [self._judged(sight, block) for sight in self.ranges.sights(keys, block)]
         verdicts = [verdict for verdict, _ in seen]
         breaches = [breach for _, breach in seen if breach]
-        return Seen((*verdicts, *map(_beyond, self.ranges.unattended)), tuple(breaches))
+        unheld = [beyond(key, tick_measure(None)) for key in self.ranges.keys.unattended]
+        return Seen((*verdicts, *unheld), tuple(breaches))
 
     def look(self, block: Block) -> tuple[Look, ...]:
         """The same with the contract's own word."""
-        keys = self.ranges.keys(block)
+        keys = self.ranges.keys.at(block)
         sights, findings = self.ranges.sights(keys, block), self.ranges.findings(keys, block)
         return tuple(self._look(s, f, block) for s, f in zip(sights, findings, strict=True))
 
@@ -208,11 +208,6 @@ class RangeBreach:
         mean = self.market.mean
         assert mean is not None
         return tick_measure(case_of(self.rule, ahead.edges, mean, mean).measure)
-
-
-def _beyond(key: RuleKey) -> Verdict:
-    why = f"rule: only the first {key.id} of an owner are held, not this or any after it"
-    return Verdict(key, Kind.BARRED, why, tick_measure(None))
 
 
 def _fields(rule: RangeRule) -> Mapping[str, str | int]:

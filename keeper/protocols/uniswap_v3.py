@@ -12,14 +12,13 @@ from eth_utils.crypto import keccak
 
 from keeper.domain.loans import PoolState
 from keeper.domain.units import Address, mul_div_down, mul_div_up
+from keeper.protocols.liquidity import MAX_SQRT_PRICE, MIN_SQRT_PRICE
 from keeper.protocols.methods import Method, address
 
 FEE_TIERS: Final = (100, 500, 3000, 10000)
 _POOL_CODE_HASH: Final = bytes.fromhex("e34f199b19b2b4f47f68442619d555527d244f78a3297ea89325f843f87b8b54")
 _MILLION: Final = 10**6
 _Q96: Final = 2**96
-_MIN_SQRT_PRICE: Final = 4295128739
-_MAX_SQRT_PRICE: Final = 1461446703485210103287273052203988822378723970342
 _OUT_OF_REACH: Final = 2**128
 _MAX_WORD: Final = 2**256 - 1
 
@@ -57,9 +56,9 @@ def exact_input_gain_down(pool: PoolState, amount_in: int) -> int:
         if given > _MAX_WORD - reserve:
             return 0
         after = mul_div_up(reserve, pool.sqrt_price, reserve + given)
-        return pool.liquidity * (pool.sqrt_price - after) // _Q96 if after > _MIN_SQRT_PRICE else 0
+        return pool.liquidity * (pool.sqrt_price - after) // _Q96 if after > MIN_SQRT_PRICE else 0
     moved = net * _Q96 // pool.liquidity
-    if moved >= _MAX_SQRT_PRICE - pool.sqrt_price:
+    if moved >= MAX_SQRT_PRICE - pool.sqrt_price:
         return 0
     after = pool.sqrt_price + moved
     return mul_div_down(pool.liquidity * _Q96, moved, after) // pool.sqrt_price
@@ -67,7 +66,7 @@ def exact_input_gain_down(pool: PoolState, amount_in: int) -> int:
 
 def _token0_in(pool: PoolState, out: int) -> int | None:
     moved = mul_div_up(out, _Q96, pool.liquidity)
-    if moved >= pool.sqrt_price - _MIN_SQRT_PRICE:
+    if moved >= pool.sqrt_price - MIN_SQRT_PRICE:
         return None
     net = mul_div_up(pool.liquidity * _Q96, moved, pool.sqrt_price)
     return mul_div_up(net, 1, pool.sqrt_price - moved)
@@ -79,6 +78,6 @@ def _token1_in(pool: PoolState, out: int) -> int | None:
     if taken >= reserve:
         return None
     after = mul_div_up(reserve, pool.sqrt_price, reserve - taken)
-    if after >= _MAX_SQRT_PRICE:
+    if after >= MAX_SQRT_PRICE:
         return None
     return mul_div_up(pool.liquidity, after - pool.sqrt_price, _Q96)

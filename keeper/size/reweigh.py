@@ -12,19 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from keeper.domain.baskets import BasketRule, Line, Venue
-from keeper.domain.units import BPS, WAD, Address, mul_div_down, mul_div_up
+from keeper.domain.baskets import BasketRule, Line
+from keeper.domain.units import BPS, WAD, Address, mul_div_down
+from keeper.protocols.liquidity import Venue, sell
 
 _MOST_TRADES: Final = 7
 _CRUMB: Final = 10_000
 _Q96: Final = 2**96
-_PIPS: Final = 10**6
 _COARSEST: Final = 10**6
 _WIDEST: Final = 2**240
-_OUT_OF_REACH: Final = 2**128
-_WORD: Final = 2**256
-_MIN_SQRT_PRICE: Final = 4295128739
-_MAX_SQRT_PRICE: Final = 1461446703485210103287273052203988822378723970342
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +88,10 @@ def _best(sold: Line, bought: Line, value: int, venues: Venues, spot_bps: int) -
     amount_in = mul_div_down(value, sold.unit, sold.price)
     best: Trade | None = None
     for venue in venues.get(frozenset((sold.token, bought.token)), ()):
-        out, after = quote_down(venue, sells_token0(sold.token, bought.token), amount_in)
+        out, after = sell(sells_token0(sold.token, bought.token), amount_in, venue) or (0, 0)
         if out <= (best.out if best else 0):
             continue
-        if agrees(venue.sqrt_price, sold, bought, spot_bps) and agrees(after, sold, bought, spot_bps):
+        if agrees(venue.price, sold, bought, spot_bps) and agrees(after, sold, bought, spot_bps):
             best = Trade(sold.token, bought.token, venue.fee, amount_in, out)
     return best
 
@@ -113,27 +109,6 @@ def agrees(sqrt_price: int, one: Line, other: Line, bps: int) -> bool:
         return False
     spot = mul_div_down(sqrt_price, sqrt_price, _Q96)
     return fair * (BPS - bps) <= spot * BPS <= fair * (BPS + bps)
-
-
-def quote_down(venue: Venue, token0_in: bool, sold: int) -> tuple[int, int]:
-    """What exactly `sold` buys, fee included, and the price it leaves; nothing when that is out of reach."""
-    if not 0 < sold < _OUT_OF_REACH:
-        return 0, 0
-    net = sold * (_PIPS - venue.fee) // _PIPS
-    reserve = venue.liquidity << 96
-    if token0_in:
-        if net <= (_WORD - 1 - reserve) // venue.sqrt_price:
-            after = mul_div_up(reserve, venue.sqrt_price, reserve + net * venue.sqrt_price)
-        else:
-            after = mul_div_up(reserve, 1, reserve // venue.sqrt_price + net)
-        if after <= _MIN_SQRT_PRICE:
-            return 0, 0
-        return mul_div_down(venue.liquidity, venue.sqrt_price - after, _Q96), after
-    moved = (net << 96) // venue.liquidity
-    after = venue.sqrt_price + moved
-    if after >= _MAX_SQRT_PRICE:
-        return 0, 0
-    return mul_div_down(reserve, moved, after) // venue.sqrt_price, after
 
 
 def balances_after(lines: Sequence[Line], trades: Sequence[Trade]) -> dict[Address, int]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from keeper.chain.loans import MOST_RULES, Loans
+from keeper.chain.loans import Loans
 from keeper.chain.mirror import COMPARED, Mirror, Mirrored
 from keeper.chain.node import Node, Question
+from keeper.chain.rule_keys import MOST_RULES
 from keeper.chain.trail import DEPTH
 from keeper.devnet.world import World
 from keeper.domain.errors import NodeRefused, NodeUnreachable

@@ -35,7 +35,7 @@ def test_sights__of_several_owners__come_in_the_keys_order_from_one_block(stage:
     ranges = Ranges(stage.node, stage.thresholds, [OWNER, STRANGER, BUYER])
     block = stage.node.head()
     stage.settle(900)
-    keys = ranges.keys(block)
+    keys = ranges.keys.at(block)
     assert [(key.owner, key.id) for key in keys] == [(OWNER, 0), (OWNER, 1), (BUYER, 0)]
     first, gone, other = ranges.sights(keys, block)
     assert gone.rule is not None
@@ -59,13 +59,13 @@ def test_sights__of_several_owners__come_in_the_keys_order_from_one_block(stage:
 def test_keys__a_rule_is_added_or_too_many_are__are_counted_again(stage: Stage) -> None:
     token_id = stage.open()
     ranges = Ranges(stage.node, stage.thresholds, [OWNER])
-    assert ranges.keys(stage.node.head()) == ()
+    assert ranges.keys.at(stage.node.head()) == ()
     stage.set_rule(stage.rule(token_id))
-    assert len(ranges.keys(stage.node.head())) == 1
+    assert len(ranges.keys.at(stage.node.head())) == 1
     for id_ in range(1, MOST_RULES + 1):
         stage.set_rule(stage.rule(token_id), id_)
-    assert len(ranges.keys(stage.node.head())) == MOST_RULES
-    assert [key.id for key in ranges.unattended] == [MOST_RULES]
+    assert len(ranges.keys.at(stage.node.head())) == MOST_RULES
+    assert [key.id for key in ranges.keys.unattended] == [MOST_RULES]
 
 
 def test_fees__as_the_lens_tells_them__are_those_a_collection_brings(stage: Stage) -> None:
@@ -74,7 +74,7 @@ def test_fees__as_the_lens_tells_them__are_those_a_collection_brings(stage: Stag
     stage.trade(3)
     stage.push(700)
     (sight,) = Ranges(stage.node, stage.thresholds, [OWNER]).sights(
-        Ranges(stage.node, stage.thresholds, [OWNER]).keys(stage.node.head()), stage.node.head()
+        Ranges(stage.node, stage.thresholds, [OWNER]).keys.at(stage.node.head()), stage.node.head()
     )
     assert sight.range is not None
     before = stage.purse(OWNER)

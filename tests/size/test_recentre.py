@@ -132,7 +132,7 @@ def staged(stage: Stage, drawn: Market) -> None:
 def judged_alike(stage: Stage, ranges: Ranges) -> Finding:
     """The contract's finding, once the keeper has come to the same by itself."""
     block = stage.node.head()
-    (sight,) = ranges.sights(ranges.keys(block), block)
+    (sight,) = ranges.sights(ranges.keys.at(block), block)
     (finding,) = ranges.findings([sight.key], block)
     verdict, action, case = judge(sight, block.timestamp)
     assert action is finding.action
@@ -251,6 +251,6 @@ def test_half_widths__of_a_rule__are_its_own(stage: Stage) -> None:
     with stage.undone():
         stage.set_rule(stage.rule(stage.open(), below=70, above=900))
         block, ranges = stage.node.head(), Ranges(stage.node, stage.thresholds, [OWNER])
-        (sight,) = ranges.sights(ranges.keys(block), block)
+        (sight,) = ranges.sights(ranges.keys.at(block), block)
         assert sight.rule is not None
         assert half_widths(sight.rule) == (70, 900)

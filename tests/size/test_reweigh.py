@@ -19,7 +19,6 @@ from keeper.domain.baskets import (
     BasketRule,
     BasketState,
     Line,
-    Venue,
     measure_up,
     spent_up,
     urgency_down,
@@ -27,7 +26,8 @@ from keeper.domain.baskets import (
     width,
 )
 from keeper.domain.units import NOBODY, WAD, Address
-from keeper.size.reweigh import agrees, flows_down, quote_down, sells_token0
+from keeper.protocols.liquidity import Venue, sell
+from keeper.size.reweigh import agrees, flows_down, sells_token0
 from tests.contracts.loan_stage import compiled_source, create
 
 HARNESS = """
@@ -163,7 +163,9 @@ def test_quote__any_pool_and_size__is_the_contracts_to_the_last_digit(
     told = sums.ask(
         f"quote({VENUE},uint256)", "((uint256,uint256))", (fee, token0_in, sqrt_price, liquidity), sold
     )
-    assert told == (quote_down(Venue(fee, sqrt_price, liquidity), token0_in, sold),)
+    nothing = (0, 0)
+    venue = Venue(sqrt_price, liquidity, fee)
+    assert told == ((sell(token0_in, sold, venue) or nothing) if sold else nothing,)
 
 
 @settings(max_examples=60, deadline=None)
