@@ -20,7 +20,8 @@ $(shell $(BIN)/python -c '' 2>/dev/null && grep -qF "$$(pwd -P)/.venv/bin/" $(BI
 	@sh scripts/setup.sh dev
 	@touch $@
 
-node_modules/.keeper: package.json package-lock.json
+# After the runtime, which says whether an Anvil on PATH will do.
+node_modules/.keeper: package.json package-lock.json | .venv/.runtime
 	@sh scripts/setup.sh node
 	@touch $@
 
@@ -39,7 +40,7 @@ setup: .venv/.runtime node_modules/.keeper ## make .venv (keeper's runtime) and 
 dev: setup .venv/.dev ## the same, and the compilers and test tools (Python 3.11 or 3.12)
 	@:
 
-demo: setup ## two identical borrowers live through Black Thursday, one with a rule
+demo: setup ## a loan, a range and a basket live through Black Thursday, each beside a twin without a rule
 	@$(BIN)/keeper demo
 
 test: dev ## every test but the nightly ones

@@ -59,13 +59,13 @@ is_ours() {
     fits .venv/bin/python && grep -qF "$(pwd -P)/.venv/bin/" .venv/bin/pip 2>/dev/null
 }
 
-venv() {
-    if is_ours; then return 0; fi
+# An environment made anew: `make_venv LOG FOLDER`.
+make_venv() {
     python=$(find_python)
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "$("$python" --version) has no venv module (on Debian and Ubuntu: apt install python3-venv)"
-    rm -rf .venv
-    quietly venv "making .venv with $("$python" --version)" "$python" -m venv .venv
+    rm -rf "$2"
+    quietly "$1" "making $2 with $("$python" --version)" "$python" -m venv "$2"
 }
 
 pip_install() {
@@ -78,7 +78,7 @@ install() {
 }
 
 runtime() {
-    venv
+    is_ours || make_venv venv .venv
     install build
     install runtime
     quietly keeper "installing keeper, editable" pip_install --no-index --editable .
@@ -91,20 +91,30 @@ dev() {
     install dev
 }
 
+# Whether the devnet will take an Anvil on PATH: what its own room says, which needs the runtime.
+has_anvil() {
+    .venv/bin/python -c 'from keeper.devnet.anvil import anvil_on_path; anvil_on_path()' >/dev/null 2>&1
+}
+
 node() {
     version=$(command node --version 2>/dev/null) || fail "Node 20 or later is needed, and there is no node on PATH"
     major=${version#v}
     [ "${major%%.*}" -ge 20 ] || fail "Node 20 or later is needed, and node here is $version"
     command -v npm >/dev/null || fail "npm is needed beside node $version, and it is not on PATH"
-    quietly npm "installing Anvil and the protocol artifacts of package-lock.json" npm ci \
-        --no-audit --no-fund --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 5000
+    # Of what package.json lists, Anvil alone is optional.
+    what="Anvil and the protocol artifacts of package-lock.json"
+    omit=
+    if has_anvil; then
+        what="the protocol artifacts of package-lock.json, for the Anvil $(command -v anvil)"
+        omit=--omit=optional
+    fi
+    quietly npm "installing $what" npm ci \
+        --no-audit --no-fund --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 5000 $omit
 }
 
 # The runtime as it resolves where nothing caps numpy, in an environment of its own.
 numpy2() {
-    python=$(find_python)
-    rm -rf build/numpy2
-    quietly numpy2-venv "making build/numpy2 with $("$python" --version)" "$python" -m venv build/numpy2
+    make_venv numpy2-venv build/numpy2
     quietly numpy2 "installing requirements/numpy2.txt" build/numpy2/bin/python -m pip install --no-input \
         --progress-bar off --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
         -r requirements/numpy2.txt

@@ -70,16 +70,30 @@ def node_modules() -> Path:
 
 
 def find_anvil() -> Path:
-    """The native Anvil npm installed, or else the one on PATH if its version fits (1.7.1 up to 2)."""
+    """The Anvil on PATH if its version fits (1.7.1 up to 2), or else the native one npm installed.
+
+    Whoever has foundry chose it, and `make setup` then fetches no other; one that does not fit is passed over.
+    """
+    try:
+        return anvil_on_path()
+    except Misconfigured:
+        packaged = _packaged()
+        if packaged is None:
+            raise
+        return packaged
+
+
+def _packaged() -> Path | None:
     name = _PLATFORMS.get((sys.platform, platform.machine()))
-    if name is not None:
-        try:
-            packaged = node_modules() / "@foundry-rs" / f"anvil-{name}" / "bin" / "anvil"
-        except Misconfigured:
-            pass
-        else:
-            if packaged.is_file() and os.access(packaged, os.X_OK):
-                return packaged
+    try:
+        found = node_modules() / "@foundry-rs" / f"anvil-{name}" / "bin" / "anvil"
+    except Misconfigured:
+        return None
+    return found if found.is_file() and os.access(found, os.X_OK) else None
+
+
+def anvil_on_path() -> Path:
+    """The native Anvil on PATH; `Misconfigured` when there is none, or its version does not fit."""
     found = shutil.which("anvil")
     if found is None:
         raise Misconfigured(

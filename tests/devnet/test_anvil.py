@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -50,16 +51,42 @@ def pretend_anvil(folder: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.fixture(scope="module")
+def native() -> Path:
+    """The Anvil that all other tests here run."""
+    return find_anvil()
+
+
 @pytest.fixture
-def without_npm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No Anvil from npm, and a PATH of one folder, which is returned, before the system's own."""
+def only_path(native: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A PATH of one folder, which is returned, before the system's own."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    return folder
+
+
+@pytest.fixture
+def npms(native: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An Anvil that npm has fetched."""
+    packaged = tmp_path / "node_modules"
+    name = room._PLATFORMS[sys.platform, platform.machine()]
+    path = packaged / "@foundry-rs" / f"anvil-{name}" / "bin" / "anvil"
+    path.parent.mkdir(parents=True)
+    path.symlink_to(native)
+    monkeypatch.setattr(room, "node_modules", lambda: packaged)
+    return path
+
+
+@pytest.fixture
+def without_npm(only_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same PATH, and no Anvil from npm."""
 
     def none_installed() -> Path:
         raise Misconfigured("devnet: no node_modules")
 
     monkeypatch.setattr(room, "node_modules", none_installed)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
-    return tmp_path
+    return only_path
 
 
 def test_anvil__once_started__answers_on_a_port_of_its_own() -> None:
@@ -131,10 +158,8 @@ def test_anvil__forking_from_nowhere__says_so_without_the_url() -> None:
     assert "secret" not in str(refused.value)
 
 
-def test_the_binary__installed_by_npm__is_the_native_one() -> None:
-    found = find_anvil()
-    assert "node_modules" in found.parts
-    assert found.read_bytes()[:2] != b"#!"
+def test_the_binary__that_all_other_tests_run__is_native(native: Path) -> None:
+    assert native.read_bytes()[:2] != b"#!"
 
 
 @pytest.mark.usefixtures("without_npm")
@@ -143,10 +168,24 @@ def test_the_binary__nowhere__is_one_sentence_on_how_to_get_it() -> None:
         find_anvil()
 
 
-def test_the_binary__on_path_and_fitting__is_used(without_npm: Path) -> None:
-    native = next((Path(room.__file__).parents[2] / "node_modules" / "@foundry-rs").glob("*/bin/anvil"))
-    (without_npm / "anvil").symlink_to(native)
-    assert find_anvil() == native.resolve()
+@pytest.mark.usefixtures("only_path")
+def test_the_binary__nowhere_on_path__is_npms(npms: Path) -> None:
+    assert find_anvil() == npms
+
+
+def test_the_binary__on_path_and_fitting__is_used_and_npms_is_not(
+    only_path: Path, npms: Path, native: Path
+) -> None:
+    (only_path / "anvil").symlink_to(native)
+    assert find_anvil() == native.resolve() != npms
+
+
+@pytest.mark.parametrize("version", ["1.7.0", "0.3.1", "2.0.0"])
+def test_the_binary__on_path_but_of_another_version__leaves_the_place_to_npms(
+    only_path: Path, npms: Path, version: str
+) -> None:
+    pretend_anvil(only_path, f"#!/bin/sh\necho 'anvil Version: {version}'\n")
+    assert find_anvil() == npms
 
 
 @pytest.mark.parametrize("version", ["1.7.0", "0.3.1", "2.0.0"])

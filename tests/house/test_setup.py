@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from keeper.devnet.anvil import find_anvil
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,6 +33,13 @@ class Clone:
     def tool(self, name: str, script: str) -> None:
         """Put a shell script on the machine's PATH."""
         path = self.tools / name
+        path.write_text(f"#!{self.tools}/sh\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def environment_python(self, script: str) -> None:
+        """Put a shell script where the environment's own Python would be."""
+        path = self.folder / ".venv" / "bin" / "python"
+        path.parent.mkdir(parents=True)
         path.write_text(f"#!{self.tools}/sh\n{script}\n", encoding="utf-8")
         path.chmod(0o755)
 
@@ -80,6 +91,48 @@ def test_set_up__with_a_python_named_that_is_too_old__does_not_take_another(clon
     assert done.stderr == "setup: PYTHON=python3.8 is not a Python 3.11 or later\n"
 
 
+@pytest.mark.parametrize("step", ["runtime", "numpy2"])
+def test_set_up__with_a_python_without_venv__says_so_and_what_to_install(clone: Clone, step: str) -> None:
+    clone.tool(
+        "python3",
+        'case "$2" in *ensurepip*) exit 1;; venv) exit 3;; esac\n[ "$1" != --version ] || echo Python 3.11.2',
+    )
+    done = clone.set_up(step)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "setup: Python 3.11.2 has no venv module (on Debian and Ubuntu: apt install python3-venv)\n"
+    )
+
+
+def test_the_tests_packages__for_a_python_too_new_for_them__are_one_sentence(clone: Clone) -> None:
+    pretend = "import sys; sys.version_info = (3, 13, 1); exec(sys.argv[1])"
+    clone.environment_python(
+        f'[ "$1" != --version ] || {{ echo Python 3.13.1; exit 0; }}\nexec {sys.executable} -c "{pretend}" "$2"'
+    )
+    done = clone.set_up("dev")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "setup: the tests need Python 3.11 or 3.12 (ape, vyper and titanoboa have no later one), and .venv has "
+        "Python 3.13.1: remove .venv and set PYTHON=python3.12\n"
+    )
+
+
+@pytest.mark.parametrize(("step", "lock"), [("dev", "dev"), ("numpy2", "numpy2")])
+def test_the_later_steps__without_a_network__are_one_sentence_each(
+    clone: Clone, step: str, lock: str
+) -> None:
+    pip = '[ "$2" != pip ] || { echo "NewConnectionError: no route" >&2; exit 1; }'
+    clone.environment_python(pip)
+    link = f"mkdir -p build/numpy2/bin && ln -s {clone.folder}/.venv/bin/python build/numpy2/bin/python"
+    clone.tool("python3", f'[ "$1" != --version ] || echo Python 3.12.1\n[ "$2" != venv ] || {{ {link}; }}')
+    done = clone.set_up(step)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"setup: the network did not answer while installing requirements/{lock}.txt; "
+        f"the log is build/logs/{lock}.log\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("pip_says", "sentence"),
     [
@@ -128,6 +181,41 @@ def test_set_up__with_an_old_node__says_which(clone: Clone) -> None:
     clone.tool("node", "echo v18.19.0")
     done = clone.set_up("node")
     assert done.stderr == "setup: Node 20 or later is needed, and node here is v18.19.0\n"
+
+
+def test_set_up__with_node_but_without_npm__says_so(clone: Clone) -> None:
+    clone.tool("node", "echo v22.1.0")
+    done = clone.set_up("node")
+    assert done.returncode == 1
+    assert done.stderr == "setup: npm is needed beside node v22.1.0, and it is not on PATH\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "fetched"), [("fitting", False), ("1.7.0", True), ("2.0.0", True), (None, True)]
+)
+def test_set_up__with_an_anvil_on_path__fetches_another_only_if_it_does_not_fit(
+    clone: Clone, version: str | None, fetched: bool
+) -> None:
+    clone.environment_python(f'PYTHONPATH={ROOT} exec {sys.executable} "$@"')
+    clone.tool("node", "echo v22.1.0")
+    clone.tool("npm", 'echo "$@"')
+    if version == "fitting":
+        (clone.tools / "anvil").symlink_to(find_anvil())
+    elif version is not None:
+        clone.tool("anvil", f"echo anvil Version: {version}")
+    done = clone.set_up("node")
+    assert done.returncode == 0, done.stderr
+    asked = (clone.folder / "build" / "logs" / "npm.log").read_text(encoding="utf-8").split()
+    assert asked[0] == "ci"
+    assert ("--omit=optional" not in asked) is fetched
+    assert (str(clone.tools / "anvil") not in done.stdout) is fetched
+
+
+def test_anvil__in_the_package__is_all_that_is_optional() -> None:
+    said = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
+    assert {name.rpartition("-")[0].rpartition("-")[0] for name in said["optionalDependencies"]} == {
+        "@foundry-rs/anvil"
+    }
 
 
 def test_set_up__without_the_npm_registry__is_one_sentence(clone: Clone) -> None:
