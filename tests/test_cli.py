@@ -71,6 +71,11 @@ def one_sentence(done: subprocess.CompletedProcess[str], code: int) -> str:
     return done.stderr.strip()
 
 
+def wrote_nothing(folder: Path) -> bool:
+    """Whether a start that was refused left no journal, half-written or whole, nor a lock on one."""
+    return list(folder.glob("keeper.db*")) == []
+
+
 class Running:
     """A `keeper run --json` in its own process."""
 
@@ -207,16 +212,19 @@ def test_run__a_node_that_goes_down__is_told_and_attended_again_when_it_is_back(
 def test_run__no_node__is_one_sentence_and_exit_1(world: World, tmp_path: Path) -> None:
     said = one_sentence(keeper("run", "--config", config(world, tmp_path, url=NOWHERE)), 1)
     assert said == "node: http://127.0.0.1:9 gave no answer to eth_chainId (ConnectionRefusedError)"
+    assert wrote_nothing(tmp_path)
 
 
 def test_run__the_wrong_chain__is_one_sentence_and_exit_2(world: World, tmp_path: Path) -> None:
     said = one_sentence(keeper("run", "--config", config(world, tmp_path, id=1)), 2)
     assert said.endswith("is on chain 31337, and the settings say 1")
+    assert wrote_nothing(tmp_path)
 
 
 def test_run__no_contract_at_the_address__is_one_sentence_and_exit_2(world: World, tmp_path: Path) -> None:
     path = config(world, tmp_path, thresholds=world.roles.stranger)
     assert "there is no code at" in one_sentence(keeper("run", "--config", path), 2)
+    assert wrote_nothing(tmp_path)
 
 
 def test_run__another_contract_at_the_address__is_one_sentence_and_exit_2(
@@ -224,11 +232,13 @@ def test_run__another_contract_at_the_address__is_one_sentence_and_exit_2(
 ) -> None:
     path = config(world, tmp_path, thresholds=world.weth.token)
     assert "is not a LoanThresholds contract" in one_sentence(keeper("run", "--config", path), 2)
+    assert wrote_nothing(tmp_path)
 
 
 def test_run__no_key__is_one_sentence_and_exit_2(world: World, tmp_path: Path) -> None:
     said = one_sentence(keeper("run", "--config", config(world, tmp_path), KEEPER_KEY=""), 2)
     assert "KEEPER_KEY is not set" in said
+    assert wrote_nothing(tmp_path)
 
 
 def test_run__a_wrong_password__is_one_sentence_that_does_not_hold_it(world: World, tmp_path: Path) -> None:
@@ -238,12 +248,14 @@ def test_run__a_wrong_password__is_one_sentence_that_does_not_hold_it(world: Wor
     said = one_sentence(keeper("run", "--config", path, KEEPER_PASSWORD="hunter2"), 2)
     assert "hunter2" not in said
     assert "password" in said
+    assert wrote_nothing(tmp_path)
 
 
 def test_run__a_malformed_configuration__is_one_sentence_and_exit_2(tmp_path: Path) -> None:
     (tmp_path / "keeper.toml").write_text("[chain]\nid = 'one'\n")
     said = one_sentence(keeper("run", "--config", tmp_path / "keeper.toml"), 2)
     assert "chain.id: " in said
+    assert wrote_nothing(tmp_path)
 
 
 def test_look__a_breach__exits_3_and_a_loan_within_its_band_exits_0(

@@ -90,6 +90,25 @@ def test_a_dry_run__rehearses_and_signs_nothing(world: World, set_rule: SetRule,
     assert world.node.ask("eth_getTransactionCount", world.roles.keeper, "pending") == hex(0)
 
 
+@pytest.mark.parametrize("margin", [1.3, 2.0])
+def test_an_action__as_it_is_sent__has_the_rehearsed_gas_and_the_operators_margin(
+    world: World, set_rule: SetRule, settings: Settings, margin: float
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=1.3)
+    set_rule(world.roles.owner)
+    world.automine(False)
+    limits = settings.limits.model_copy(update={"gas_margin": margin})
+    with open_keeper(settings.model_copy(update={"limits": limits}), dry_run=False) as kept:
+        (intent,) = take_turn(kept).intents
+    (waiting,) = world.node.ask("eth_getBlockByNumber", "pending", True)["transactions"]
+    assert int(waiting["gas"], 16) == intent.gas_limit
+    assert margin <= intent.gas_limit / intent.rehearsal.gas < margin + 1e-5
+    world.mine(seconds=240)
+    receipt = world.node.ask("eth_getTransactionReceipt", waiting["hash"])
+    assert receipt["status"] == "0x1"
+    assert intent.rehearsal.gas <= int(receipt["gasUsed"], 16) * 1.3, "what was rehearsed is what it took"
+
+
 def test_two_breached_loans__the_nearer_to_liquidation__goes_first_and_the_other_next_block(
     world: World, set_rule: SetRule, keeper: OpenKeeper
 ) -> None:

@@ -14,6 +14,8 @@ from keeper.devnet.uniswap_v3 import add_liquidity
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured, NodeRefused
 from keeper.domain.rules import RuleKey
+from keeper.domain.units import Address
+from keeper.positions.loans import MIRRORED_FROM
 from tests.conftest import SetRule
 
 
@@ -37,6 +39,53 @@ class Stingy(Node):
     def _refusal(self) -> NodeRefused:
         self.refused += 1
         return NodeRefused("out of gas", -32000)
+
+
+class Counting(Node):
+    """A node that remembers its requests, one of which may be a batch."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.requests: list[list[Question]] = []
+
+    def ask(self, method: str, *params: Any) -> Any:
+        self.requests.append([(method, params)])
+        return super().ask(method, *params)
+
+    def ask_each(self, questions: Sequence[Question]) -> list[Any]:
+        if questions:
+            self.requests.append(list(questions))
+        return super().ask_each(questions)
+
+
+def test_a_turns_rules_accounts_and_prices__of_the_most_owners_not_mirrored__are_one_request_pinned_to_the_block(
+    world: World, set_rule: SetRule
+) -> None:
+    roles = world.roles
+    guarded = (roles.owner, roles.twin, roles.stranger)
+    for owner, rules in zip(guarded, (1, 2, 3), strict=True):
+        world.open_loan(owner, 10, health=1.5)
+        for number in range(rules):
+            set_rule(owner, id=number)
+    nobodies = [Address(f"0x{n + 1:040x}") for n in range(MIRRORED_FROM - 1 - len(guarded))]
+    node = Counting(world.url)
+    loans = Loans(node, world.thresholds, [*guarded, *nobodies])
+    loans.observe(world.node.head())
+    for _ in range(2):  # the first proves what it sums up once and for all
+        world.mine()
+        block = world.node.head()
+        node.requests.clear()
+        seen = loans.observe(block)
+    (batch,) = node.requests
+    assert [sight.loan for sight in seen.sights] == [
+        world.account_data(owner)
+        for owner, rules in zip(guarded, (1, 2, 3), strict=True)
+        for _ in range(rules)
+    ]
+    assert set(seen.price_ages) == {world.weth.token, world.usdc.token}
+    for method, params in batch:
+        pinned = params[0] if method == "eth_getLogs" else params[1]
+        assert pinned["blockHash"] == block.hash
 
 
 @pytest.mark.parametrize("most_bytes", [0, 3_000])

@@ -52,6 +52,14 @@ def journal(path: Path, request: pytest.FixtureRequest) -> Iterator[Journal]:
         yield opened
 
 
+def test_a_journals_file__once_open__logs_ahead_and_waits_for_the_disk_at_every_commit(path: Path) -> None:
+    with Journal(path) as journal:
+        asked = ("journal_mode", "synchronous", "foreign_keys")
+        held = [journal._connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
+        assert held == ["wal", 2, 1]
+        assert path.with_name("keeper.db-wal").exists()
+
+
 def test_a_flight__written_step_by_step__is_read_back_whole(journal: Journal) -> None:
     opened = journal.open_intent(intent(), CHAIN, KEEPER, 7, attempt(1))
     assert journal.flights(CHAIN, KEEPER) == (opened,)
