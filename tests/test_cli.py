@@ -21,6 +21,7 @@ from keeper.devnet.world import World
 from keeper.domain.errors import JournalBroken
 from keeper.journal.journal import Reader
 from tests.conftest import KEEPER_KEY, SetRule
+from tests.faults.proxy import Hang, proxied
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -205,6 +206,36 @@ def test_run__a_node_that_goes_down__is_told_and_attended_again_when_it_is_back(
     with Anvil(fork_url=world.node.url, port=int(node.url.rpartition(":")[2])):
         here.mine(blocks=3)
         kept.wait_until(lambda: seen(here, tmp_path))
+        assert kept.end() == 0
+    assert "Traceback" not in kept.errors.read_text()
+
+
+@pytest.mark.parametrize("silent", ["*", "eth_call"], ids=["at_the_head", "in_the_midst_of_a_turn"])
+def test_run__a_node_that_hangs__ends_the_tick_at_its_deadline_and_the_next_is_taken(
+    world: World, set_rule: SetRule, running: Any, tmp_path: Path, silent: str
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=2)
+    set_rule(world.roles.owner)
+    with proxied(world.node.url) as (proxy, url):
+        path = config(world, tmp_path, url=url, heads="")
+        # Without the tick's own deadline each question would wait for as long as this whole test may take.
+        path.write_text(
+            path.read_text().replace("[chain]", "[chain]\ntimeout_seconds = 120\nturn_seconds = 1.5")
+        )
+        kept = running(path)
+        kept.wait_until(lambda: seen(world, tmp_path))
+        proxy.on(silent, Hang(120))
+        world.mine()
+        asked = len(proxy.asked)
+        kept.wait_until(lambda: len(proxy.asked) > asked)
+        began = time.monotonic()
+        kept.wait_until(lambda: "gave no answer" in kept.errors.read_text() + kept.turns.read_text(), 30)
+        assert time.monotonic() - began >= 1.0, "it was given its time"
+        proxy.heal()
+        world.mine()
+        kept.wait_until(
+            lambda: seen(world, tmp_path) and '"trouble": []' in kept.turns.read_text()[-2000:], 30
+        )
         assert kept.end() == 0
     assert "Traceback" not in kept.errors.read_text()
 
