@@ -10,6 +10,7 @@ treasury fixed in the aToken's code, the data provider after the pool.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -17,12 +18,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from eth_abi.abi import encode
 
 from keeper.devnet.aave_v3 import Aave, Listing, found_market, found_oracle, reserve_names, set_risk
-from keeper.devnet.artifacts import Load, compiled, read_json
+from keeper.devnet.artifacts import Load, compiled
 from keeper.devnet.transactions import Queue, create_address
 from keeper.domain.errors import Misconfigured
 from keeper.domain.units import NOBODY, Address
@@ -44,20 +45,47 @@ def cache_folder() -> Path:
 def load_compiled(say: Callable[[str], None] = lambda _: None) -> Load:
     """Loads Aave 3.6's contracts, compiling them when this exact set of sources and settings never was.
 
-    `say` is told before the half minute that takes.
+    `say` is told before the half minute that takes. What is kept and damaged is compiled again.
     """
     room = files("keeper.devnet").joinpath("aave36")
     contents = {name: room.joinpath(name).read_bytes() for name in _SOURCES}
     key = hashlib.sha256(b"\0".join(contents.values())).hexdigest()[:16]
     kept = cache_folder() / f"aave-3.6-{key}.json"
-    if not kept.is_file():
+    found = _kept(kept)
+    if found is None:
         say("devnet: compiling Aave 3.6, once; this takes about a minute")
-        _compile(contents, kept)
-    found = read_json(kept)
+        output = _compile(contents)
+        found = json.loads(output)
+        try:
+            _keep(output, kept)
+        except OSError as error:
+            say(
+                f"devnet: Aave 3.6 will be compiled anew next time: {kept} cannot be written ({error.strerror})"
+            )
     return lambda name: compiled(name, found[name])
 
 
-def _compile(contents: dict[str, bytes], kept: Path) -> None:
+def _kept(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(output: bytes, path: Path) -> None:
+    """Written aside, brought to the disk and renamed into place, so that nobody ever reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(output)
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _compile(contents: dict[str, bytes]) -> bytes:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise Misconfigured("devnet: Aave 3.6 is compiled on first use, which needs Node 20 and npm on PATH")
@@ -66,12 +94,7 @@ def _compile(contents: dict[str, bytes], kept: Path) -> None:
             Path(folder, name).write_bytes(content)
         install = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         _run("fetching Aave 3.6's sources", install, folder, _INSTALL_SECONDS)
-        output = _run("compiling Aave 3.6", [node, "compile.mjs"], folder, _COMPILE_SECONDS)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed into place, so that nobody ever reads half of it.
-    with tempfile.NamedTemporaryFile("wb", dir=kept.parent, delete=False) as file:
-        file.write(output)
-    os.replace(file.name, kept)
+        return _run("compiling Aave 3.6", [node, "compile.mjs"], folder, _COMPILE_SECONDS)
 
 
 def _run(step: str, command: Sequence[str], folder: str, seconds: int) -> bytes:

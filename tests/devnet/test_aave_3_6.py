@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +108,98 @@ def test_the_newer_aave__when_npm_fails__repeats_its_words_and_keeps_nothing(
     with pytest.raises(Misconfigured, match=r"fetching Aave 3\.6's sources failed: no network"):
         aave_v36.load_compiled()
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Compiler:
+    return Compiler(tmp_path, monkeypatch)
+
+
+class Compiler:
+    """A Node and an npm that stand for the real ones, and a cache of their own; `runs` is how often Node was run."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tools, self.log, self.cache = folder / "tools", folder / "log", folder / "cache" / "keeper"
+        self.tools.mkdir()
+        self.log.touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(self.cache.parent))
+        monkeypatch.setenv("PATH", f"{self.tools}{os.pathsep}/usr/bin{os.pathsep}/bin")
+        self.tool("npm", "exit 0")
+        self.prints(COMPILED)
+
+    def tool(self, name: str, script: str) -> None:
+        path = self.tools / name
+        path.write_text(f"#!/bin/sh\necho {name} >>{self.log}\n{script}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def prints(self, text: str, then: str = "") -> None:
+        """Let Node print this, and then do more."""
+        output = self.tools / "output"
+        output.write_text(text, encoding="utf-8")
+        self.tool("node", f"cat {output}\n{then}")
+
+    @property
+    def runs(self) -> int:
+        return self.log.read_text(encoding="utf-8").split().count("node")
+
+
+COMPILED = json.dumps(
+    {"PoolLogic": {"abi": [], "bytecode": "0xfe", "linkReferences": {}}, "more": "than its sources " * 8_000}
+)
+
+
+def test_the_newer_aave__loaded_again__is_not_compiled_again(compiler: Compiler) -> None:
+    said: list[str] = []
+    for _ in range(3):
+        assert aave_v36.load_compiled(said.append)("PoolLogic").code == "fe"
+    assert compiler.runs == 1
+    assert said == ["devnet: compiling Aave 3.6, once; this takes about a minute"]
+
+
+def test_the_newer_aave__whose_compiler_is_killed_half_way__keeps_nothing(compiler: Compiler) -> None:
+    compiler.prints(COMPILED[:20], then="kill -9 $$")
+    with pytest.raises(Misconfigured, match=r"compiling Aave 3\.6 failed"):
+        aave_v36.load_compiled()
+    assert not compiler.cache.exists()
+
+
+def test_the_newer_aave__written_half__is_never_read(compiler: Compiler) -> None:
+    aave_v36.load_compiled()
+    (kept,) = compiler.cache.iterdir()
+    kept.unlink()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    said: list[str] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(COMPILED) // 2, before[1]))  # a disk that fills up
+        aave_v36.load_compiled(said.append)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert said[-1] == (
+        f"devnet: Aave 3.6 will be compiled anew next time: {kept} cannot be written (File too large)"
+    )
+    assert list(compiler.cache.iterdir()) == []
+
+    kept.write_text(COMPILED[:20], encoding="utf-8")  # as another machine may have left it
+    assert aave_v36.load_compiled()("PoolLogic").code == "fe"
+    assert kept.read_text(encoding="utf-8") == COMPILED
+
+
+@needs_compiling
+def test_the_command__with_the_newer_aave__founds_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "keeper.cli", "devnet", "--json", "--port", "0", "--aave", "3.6"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            told = World.from_json(process.stdout.readline())
+            assert told.aave_version == "3.6"
+            assert told.call(told.aave.pool, "POOL_REVISION()", "(uint256)")[0] >= 9
+            assert told.account_data(told.roles.owner).debt_base > 0
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
