@@ -305,7 +305,7 @@ def devnet(
 
     def build(anvil: Anvil) -> dict[str, Any]:
         if fork_url is not None:
-            return serve.build_on_fork(anvil, DEVNET_FOLDER)
+            return serve.build_on_fork(anvil, DEVNET_FOLDER, say)
         return serve.build_world(anvil, aave, eth_price, weth_is_token0, say)
 
     tell = show.print_json if as_json else partial(show.print_devnet, show.console())

@@ -200,7 +200,7 @@ def print_devnet(console: Console, manifest: dict[str, Any]) -> None:
     table = Table(title=f"devnet at {manifest['url']}, chain {manifest['chain_id']}", title_justify="left")
     for column in ("what", "address"):
         table.add_column(column, overflow="fold")
-    named = {"LoanThresholds": manifest["thresholds"], "Multicall3": manifest.get("multicall")}
+    named = {"LoanThresholds": manifest.get("thresholds"), "Multicall3": manifest.get("multicall")}
     named |= {f"Aave {name}": place for name, place in manifest["aave"].items()}
     named |= {f"Uniswap {name}": place for name, place in manifest["uniswap"].items()}
     named |= {"WETH/USDC pool": manifest.get("pool")}

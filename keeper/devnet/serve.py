@@ -1,7 +1,8 @@
 """The devnet as a person runs it: a chain in the foreground, and what other commands need to find it.
 
 It leaves two files in its folder: `devnet.json`, the manifest of contracts and accounts, and `keeper.toml`, with which
-`keeper look`, `run` and `explain` work at once. Both go when it stops. A fork takes their place for as long as it runs.
+`keeper look`, `run` and `explain` work at once. Both go when it stops. A fork takes their place for as long as it runs;
+one of a chain on which no Aave V3 is known leaves nothing, because nothing can be watched there yet.
 """
 
 from __future__ import annotations
@@ -73,10 +74,10 @@ def serve(
         signal.signal(name, lambda *_: stopped.set())
     with Anvil(port=port, fork_url=fork_url) as anvil:
         manifest = build(anvil)
-        files = {
-            folder / MANIFEST: json.dumps(manifest, indent=2) + "\n",
-            folder / CONFIG: config_text(manifest, [ROLES.owner, ROLES.twin], is_fork=fork_url is not None),
-        }
+        files = {}
+        if "thresholds" in manifest:
+            config = config_text(manifest, [ROLES.owner, ROLES.twin], is_fork=fork_url is not None)
+            files = {folder / MANIFEST: json.dumps(manifest, indent=2) + "\n", folder / CONFIG: config}
         with _left(files):
             tell(manifest)
             while anvil.alive and not stopped.wait(0.5):
@@ -137,19 +138,22 @@ def build_world(
     return manifest
 
 
-def build_on_fork(anvil: Anvil, folder: Path) -> dict[str, Any]:
-    """The manifest of a fork: the devnet's own seen through it, or a known chain's with the contract placed on it."""
-    here = folder / MANIFEST
-    if here.exists():
-        world = World.read(here).through(anvil.url)
-        if anvil.node.ask("eth_getCode", world.thresholds, "latest") != "0x":
-            manifest: dict[str, Any] = json.loads(world.to_json())
-            return manifest
+def build_on_fork(anvil: Anvil, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """The manifest of a fork: the devnet's own seen through it, or a known chain's with the contracts placed on it.
+
+    Of another chain it has only where the fork is and who is unlocked on it, and `say` is told what is missing.
+    """
+    world = _devnet_of(folder)
+    if world is not None and anvil.node.ask("eth_getCode", world.thresholds, "latest") != "0x":
+        manifest: dict[str, Any] = json.loads(world.through(anvil.url).to_json())
+        return manifest
     chain_id = int(anvil.node.ask("eth_chainId"), 16)
     if chain_id not in _KNOWN:
-        raise Misconfigured(
-            f"devnet: no Aave V3 and Uniswap V3 are known on chain {chain_id}; deploy with scripts/deploy.py"
+        say(
+            f"devnet: no Aave V3 and Uniswap V3 are known on chain {chain_id}, so nothing of ours was placed on the "
+            f"fork; `ape run deploy --network {anvil.url} --chain-id {chain_id}` does it, told where they are"
         )
+        return {"url": anvil.url, "chain_id": chain_id, "aave": {}, "uniswap": {}, "roles": asdict(ROLES)}
     provider, factory, manager = (Address(known) for known in _KNOWN[chain_id])
     thresholds = place_thresholds(anvil.node, ROLES.deployer, provider, factory)
     range_thresholds = place_range_thresholds(anvil.node, ROLES.deployer, manager)
@@ -164,6 +168,14 @@ def build_on_fork(anvil: Anvil, folder: Path) -> dict[str, Any]:
         "uniswap": {"factory": factory, "position_manager": manager},
         "roles": asdict(ROLES),
     }
+
+
+def _devnet_of(folder: Path) -> World | None:
+    """The devnet that left its manifest here; None where there is none, or it is of a fork of another chain."""
+    try:
+        return World.read(folder / MANIFEST)
+    except Misconfigured:
+        return None
 
 
 def config_text(manifest: dict[str, Any], owners: Sequence[Address], *, is_fork: bool) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from keeper.chain.node import Node
+from keeper.devnet.anvil import Anvil
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., tuple[subprocess.Popen[str], dict[str, Any]]]
@@ -104,3 +105,26 @@ def test_a_fork__that_outlives_its_devnet__leaves_nothing_of_either(start: Start
     assert told(tmp_path) == forked["url"]
     end(fork)
     assert list((tmp_path / ".keeper").iterdir()) == []
+
+
+def test_a_fork__of_a_chain_on_which_nothing_is_known__stands_and_says_so(
+    start: Start, tmp_path: Path
+) -> None:
+    """Whoever knows where Aave and Uniswap are may still deploy on it."""
+    with Anvil(chain_id=777_777) as parent:
+        place = "0x" + "77" * 20
+        parent.node.ask("anvil_setCode", place, "0x60016000")
+        fork, forked = start("--fork-url", parent.url)
+        node = Node(forked["url"])
+        assert forked["url"] != parent.url
+        assert (node.ask_number("eth_chainId"), forked["chain_id"]) == (777_777, 777_777)
+        assert node.ask("eth_getCode", place, "latest") == "0x60016000", "what stands on the parent is there"
+        assert "thresholds" not in forked
+        assert not (tmp_path / ".keeper").exists(), "there is nothing yet that other commands could watch"
+        fork.send_signal(signal.SIGTERM)
+        _, said = fork.communicate(timeout=60)
+    assert fork.returncode == 0
+    assert said == (
+        "devnet: no Aave V3 and Uniswap V3 are known on chain 777777, so nothing of ours was placed on the fork; "
+        f"`ape run deploy --network {forked['url']} --chain-id 777777` does it, told where they are\n"
+    )
