@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from keeper.devnet import uniswap_v3
+from keeper.devnet.aave_v3 import load_core
 from keeper.devnet.transactions import calldata, reason_in
 from keeper.domain.errors import NodeRefused
 from tests.contracts.loan_stage import (
@@ -27,6 +29,8 @@ from tests.contracts.loan_stage import (
     Stage,
     Terms,
     compiled_vyper,
+    create,
+    mined_together,
     vyper_output,
 )
 
@@ -444,6 +448,25 @@ def test_t10__the_deployer__can_do_no_more_than_a_stranger(stage: Stage) -> None
     assert stage.refusal(stage.check().repay, sender=ADMIN) == "rule: another keeper is named"
 
 
+def test_t10__stranger_gives_the_owner_a_little_of_every_other_reserve__the_rule_is_obeyed_all_the_same(
+    any_stage: Stage,
+) -> None:
+    """Aave takes each gift for the owner's collateral, sums it up at every look, and floors the mean threshold anew."""
+    stage = any_stage
+    in_breach(stage)
+    given = [symbol for symbol in stage.tokens if symbol not in ("WETH", "USDC")]
+    enabled = stage.ask(stage.aave.pool, "getUserConfiguration(address)", "(uint256)", OWNER)
+    for symbol in given:
+        stage.mint(symbol, STRANGER, 1_000)
+        stage.approve(STRANGER, stage.tokens[symbol], stage.aave.pool)
+        gift = (stage.tokens[symbol], 1_000, OWNER, 0)
+        stage.send(STRANGER, stage.aave.pool, "supply(address,uint256,address,uint16)", *gift)
+    now = stage.ask(stage.aave.pool, "getUserConfiguration(address)", "(uint256)", OWNER)
+    assert now.bit_count() == enabled.bit_count() + len(given), "every gift is collateral"
+    stage.act()
+    assert abs(stage.health() / (1.5 * WAD) - 1) < 2e-4, "a basis point of the threshold, and a little"
+
+
 # T11
 
 
@@ -508,6 +531,31 @@ def test_t11__keeper_moves_the_pool_before_borrowing__cannot_take_more_than_the_
             lost.append(1 - (after[0] - before[0]) / (after[1] - before[1]))
     assert set(refused) == {"loan: the value lost is above the rule's slippage"}
     assert 0.009 < max(lost) < 0.01 + 1e-6
+
+
+def test_t11__keeper_deleverages_what_aave_does_not_list__nothing_is_borrowed_instead(
+    any_stage: Stage,
+) -> None:
+    """No aToken is how an order to borrow is told from one to repay, and of this collateral there is none."""
+    stage = any_stage
+    in_breach(stage)
+    stage.delegate()
+    unlisted, usdc = create(stage.node, load_core()("MintableERC20"), "X", "X", 6), stage.tokens["USDC"]
+    stage.send(ADMIN, unlisted, "mint(address,uint256)", ADMIN, 10**12)
+    stage.approve(ADMIN, unlisted, stage.uniswap.position_manager)
+    # Just so dear that so few units sell for as many, which is what an order to borrow asks of a pool.
+    amounts = {unlisted: 985_000 * USD, usdc: 1_000_000 * USD}
+    with mined_together(stage.node) as queue:
+        uniswap_v3.open_pool(queue, stage.uniswap, amounts, 500)
+        uniswap_v3.add_liquidity(queue, stage.uniswap, amounts, 500, ADMIN)
+    stage.set_rule(replace(stage.rule, collateral=unlisted, max_step=100))
+    owed = stage.balance(stage.debt_token("USDC"), OWNER)
+    for amount in (98, 99, 100):
+        assert stage.refusal(amount, max_sell=0) == "no reason given", (
+            "Aave's, which supplies nothing unlisted"
+        )
+        assert stage.refusal(amount) == "plan: the purchase would fall short of its limit"
+    assert stage.balance(stage.debt_token("USDC"), OWNER) - owed < USD
 
 
 # T12
