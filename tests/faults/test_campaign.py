@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +19,7 @@ from tests.faults.campaign.crews import forgetful
 from tests.faults.campaign.draws import BLOCKS, MOST_FAULTS, Draw, Drawn, draw
 from tests.faults.campaign.episode import Outcome, play
 from tests.faults.campaign.faults import WEIGHTS
-from tests.faults.campaign.many import INVARIANTS, summed
+from tests.faults.campaign.many import INVARIANTS, Unplayed, play_all, summed
 from tests.faults.campaign.parties import WHOLE_KEEPER, Party
 from tests.faults.campaign.works import Loans, loans
 
@@ -83,6 +88,62 @@ def test_a_sum__of_outcomes__counts_episodes_that_broke_each_invariant() -> None
     assert told["recovery_s"] == {"p50": 2.0, "p95": 2.9}
 
 
+@contextmanager
+def ill(folder: Path) -> Iterator[Callable[[int], Outcome]]:
+    """A stage on which episode 2 errs, and 3 and 4 die or hang the first time, 4 with a process it has started."""
+
+    def played(seed: int) -> Outcome:
+        first = folder / str(seed)
+        if seed == 2:
+            raise ValueError("no such chain")
+        if seed > 2 and not first.exists():
+            first.touch()
+            if seed == 3:
+                os._exit(9)
+            sleeper = subprocess.Popen(["sleep", "1000"])
+            first.write_text(str(sleeper.pid), encoding="utf-8")
+            time.sleep(1_000)
+        return Outcome(seed, (), (), 1.0)
+
+    yield played
+
+
+def test_an_episode__that_errs_dies_or_hangs__is_played_once_more_and_holds_up_no_other(
+    tmp_path: Path,
+) -> None:
+    told = list(play_all(partial(ill, tmp_path), 1, 5, workers=2, seconds=6.0))
+    assert sorted(each.seed for each in told if isinstance(each, Outcome)) == [1, 3, 4, 5]
+    (never,) = [each for each in told if isinstance(each, Unplayed)]
+    assert never.seed == 2
+    assert "no such chain" in never.why
+    assert not _lives(int((tmp_path / "4").read_text(encoding="utf-8")))
+    assert summed([], [never])["seeds_unplayed"] == [2]
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process, one that is dead and not yet buried being none."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return state.stdout.strip().rstrip("+<NLs") not in ("", "Z")
+
+
+def test_the_command__told_to_end__leaves_what_it_has_played(tmp_path: Path) -> None:
+    out = tmp_path / "campaign.json"
+    command = [sys.executable, "-m", "tests.faults.campaign", "--seed", "1003", "--episodes", "500"]
+    with subprocess.Popen(
+        [*command, "--workers", "1", "--out", str(out)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as playing:
+        give_up_at = time.monotonic() + 120
+        while not out.exists() and time.monotonic() < give_up_at:
+            time.sleep(0.05)
+        playing.send_signal(signal.SIGTERM)
+        said, _ = playing.communicate(timeout=60)
+    assert playing.returncode == 2, said
+    told = json.loads(out.read_text(encoding="utf-8"))
+    assert told["wanted"] == 500
+    assert 1 <= told["episodes"] < 500
+    assert told["seeds_failed"] == told["seeds_unplayed"] == []
+
+
 def test_the_command__for_one_episode__leaves_what_it_promises(tmp_path: Path) -> None:
     out = tmp_path / "build" / "campaign.json"
     command = [sys.executable, "-m", "tests.faults.campaign", "--seed", "1003", "--episodes", "1"]
@@ -96,7 +157,7 @@ def test_the_command__for_one_episode__leaves_what_it_promises(tmp_path: Path) -
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(out.read_text(encoding="utf-8"))
-    assert told["episodes"] == 1
+    assert told["episodes"] == told["wanted"] == 1
     assert told["violations"] == dict.fromkeys(INVARIANTS, 0)
     assert told["seeds_failed"] == []
     assert told["recovery_s"].keys() == {"p50", "p95"}

@@ -22,6 +22,8 @@ def table(result: Mapping[str, Mapping[str, Any]]) -> str:
         episodes = each["episodes"]
         shares = [each["violations"][column] for column in COLUMNS]
         took = each["recovery_s"]
+        if not episodes:
+            continue
         lines.append(
             [
                 name,
