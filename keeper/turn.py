@@ -138,6 +138,8 @@ class Keeper:
         reason = why_not(breach.keeper, block, self._actor(breach), self.limits.action_fee_wei, waiting)
         if reason is None and acted >= self.limits.actions_per_owner:
             reason = f"operator: {acted} actions for this owner in {_FAIR_BLOCKS} blocks, which is the limit"
+        if reason is None and self.sender and self.latches:
+            reason = self.latches.why_doubted(block, breach.verdict.key)
         if reason is not None:
             raise Unsafe(reason)
 

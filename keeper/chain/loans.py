@@ -13,6 +13,7 @@ from typing import Final
 from keeper.chain.accounts import Accounts
 from keeper.chain.node import Node, Question
 from keeper.chain.price_ages import PriceAges
+from keeper.chain.quotes import Belief
 from keeper.chain.reads import ask_together, call_question, returned_by
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Misconfigured, NodeRefused
@@ -167,6 +168,23 @@ class Loans:
             answers = ask_together(self._node, calls, block.hash)
             findings += [loan_thresholds.read_finding(_answered(answer, "check")) for answer in answers]
         return findings
+
+    def beliefs(self, rules: Sequence[LoanRule], block: Block) -> list[Belief]:
+        """What Aave holds each rule's collateral to be worth in its debt, and the pools of that pair."""
+        pairs = {
+            (rule.collateral, rule.debt): self._pair(rule.collateral, rule.debt, block) for rule in rules
+        }
+        calls = [
+            Call(self.ages.oracle, aave_v3.GET_ASSET_PRICE.call(asset)) for pair in pairs for asset in pair
+        ]
+        prices = iter(ask_together(self._node, calls, block.hash))
+        found: list[Belief] = []
+        for (sold, bought), pair in pairs.items():
+            told = [_answered(next(prices), "getAssetPrice") for _ in range(2)]
+            sold_at, bought_at = (aave_v3.GET_ASSET_PRICE.read(each)[0] for each in told)
+            worth = sold_at * pair.debt_unit, bought_at * pair.collateral_unit
+            found.append(Belief(sold, bought, worth, pair.pools))
+        return found
 
     def swap_cost(self, rule: LoanRule, fee: int, bought: int, block: Block) -> tuple[int, int] | None:
         """What the pool of `fee` asks for exactly `bought`, and what it gives; None when the node cannot try it."""

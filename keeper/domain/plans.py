@@ -69,10 +69,19 @@ class Rehearsal:
 
 
 @dataclass(frozen=True, slots=True)
+class Worth:
+    """The most that an action's gas may cost because of what is at stake, in wei, and how that was reckoned."""
+
+    wei: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A rehearsed plan to be made durable: nothing is signed before the journal holds it.
 
     `deadline` is the chain time, in unix seconds, after which the contract refuses the call; `why` is the verdict's.
+    Without a `worth` its gas may cost whatever the operator allows.
     """
 
     id: str
@@ -84,6 +93,7 @@ class Intent:
     decided_hash: str
     deadline: int
     why: str
+    worth: Worth | None = None
 
 
 def _move(moves: tuple[Move, ...], verb: str) -> Move:

@@ -9,6 +9,7 @@ from typing import Final
 from keeper.chain.assets import Assets
 from keeper.chain.baskets import Baskets
 from keeper.chain.node import Node
+from keeper.chain.quotes import quotes
 from keeper.domain.baskets import (
     MOST_MEASURE,
     BasketRule,
@@ -17,15 +18,18 @@ from keeper.domain.baskets import (
     measure_up,
     urgency_down,
     weighed,
+    worth,
 )
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
+from keeper.domain.flights import Receipt
 from keeper.domain.plans import Asset, Move, Plan
+from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, NOBODY, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.basket_drift import blind_when_old, judge
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, share_lost_up
 from keeper.protocols.basket_thresholds import REBALANCE, Finding, Offer, rebalance_call
 from keeper.size.reweigh import balances_after, reweigh
 
@@ -34,6 +38,7 @@ class BasketPositions:
     """The baskets of `owners` under the contract at `thresholds`; `Misconfigured` when there is no such contract."""
 
     def __init__(self, node: Node, thresholds: Address, owners: Sequence[Address], doubts: Doubts) -> None:
+        self._node: Final = node
         self.baskets: Final = Baskets(node, thresholds, owners)
         self.assets: Final = Assets(node)
         self.doubts: Final = doubts
@@ -57,6 +62,18 @@ class BasketPositions:
             self._look(sight, self._verdict(sight, block), finding, block)
             for sight, finding in zip(sights, findings, strict=True)
         )
+
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        """Of all that the basket holds, by its feeds."""
+        del receipt
+        was, is_now = (self.baskets.sights([key], block)[0] for block in (before, at))
+        if was.blind or is_now.blind:
+            return None
+        return share_lost_up(worth(was.lines), worth(is_now.lines))
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        """The feeds' prices beside the pools'."""
+        return quotes(self._node, self.baskets.beliefs(self.baskets.sights(keys, block)), block, seconds)
 
     def _verdict(self, sight: BasketSight, block: Block) -> Verdict:
         return blind_when_old(judge(sight, block.timestamp), sight, self.doubts.max_price_age)

@@ -10,11 +10,14 @@ from keeper.chain.assets import Assets
 from keeper.chain.loans import Loans
 from keeper.chain.mirror import Mirror
 from keeper.chain.node import Node
+from keeper.chain.quotes import quotes
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
+from keeper.domain.flights import Receipt
 from keeper.domain.loan_band import measure_down, urgency_down
 from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
 from keeper.domain.plans import Move, Plan
+from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decimal_text
 from keeper.domain.verdicts import Kind, Measure, Verdict
@@ -22,7 +25,7 @@ from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
 from keeper.positions.loan_screened import Screened, Verdicts
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, share_lost_up
 from keeper.protocols.loan_thresholds import (
     REBALANCE,
     UNWITNESSED,
@@ -50,6 +53,7 @@ class LoanPositions:
         doubts: Doubts,
         mirrored_from: int = MIRRORED_FROM,
     ) -> None:
+        self._node: Final = node
         self.loans: Final = Loans(node, thresholds, owners)
         self.assets: Final = Assets(node)
         self.doubts: Final = doubts
@@ -98,6 +102,18 @@ class LoanPositions:
             self._look(sight, self._verdict(sight, snapshot), finding, block)
             for sight, finding in zip(snapshot.sights, findings, strict=True)
         )
+
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        """Of the account's collateral less its debt, as Aave values both."""
+        del receipt
+        loans = [self.loans.accounts.sights([key], block)[0].loan for block in (before, at)]
+        was, is_now = (None if loan is None else loan.collateral_base - loan.debt_base for loan in loans)
+        return None if was is None or is_now is None else share_lost_up(was, is_now)
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        """Aave's prices beside the pools'."""
+        rules = [sight.rule for sight in self.loans.accounts.sights(keys, block) if sight.rule]
+        return quotes(self._node, self.loans.beliefs(rules, block), block, seconds)
 
     def _verdict(self, sight: Sight, snapshot: Snapshot) -> Verdict:
         verdict = judge(sight, snapshot.block.timestamp)

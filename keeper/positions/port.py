@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from keeper.domain.blocks import Block
+from keeper.domain.flights import Receipt
 from keeper.domain.plans import Call, Move, Plan
-from keeper.domain.units import Address
+from keeper.domain.quotes import Quote
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import BPS, Address, mul_div_up
 from keeper.domain.verdicts import Measure, Verdict
 
 UNHURRIED: Final = 2**128
@@ -107,3 +110,19 @@ class Positions(Protocol):
 
     def look(self, block: Block) -> tuple[Look, ...]:
         """Every rule for a person to see, the contract asked about each."""
+
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        """What share of its worth a position lost in the block `at` of an action, whose parent is `before`.
+
+        In basis points; None where it cannot be told, and the market's own move of that block counted in.
+        """
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        """The prices that these rules go by beside those of the pools they would trade in; none where no feed is."""
+
+
+def share_lost_up(before: int, after: int) -> int | None:
+    """What share of a worth is gone, in basis points; None where there was none to lose."""
+    if before <= 0:
+        return None
+    return max(mul_div_up(before - after, BPS, before), 0)
