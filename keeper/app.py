@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from keeper.breakers import BreakerLimits
 from keeper.chain import endpoints
+from keeper.chain.ether import Ether
 from keeper.chain.heads import Heads
 from keeper.chain.node import Node
 from keeper.clock import Clock
@@ -144,7 +145,10 @@ def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
             for watch, positions in zip(settings.watch, ready.positions, strict=True)
         }
         latches = Latches(journal, node, breaker_limits_of(settings), send_limits.final_depth, weighed)
-        yield Keeper(node, ready.positions, journal, sender, turn_limits, latches)
+        ether = None
+        if limits.ether_feed is not None:
+            ether = Ether(node, Address(limits.ether_feed), limits.max_price_age_seconds, limits.benefit_bps)
+        yield Keeper(node, ready.positions, journal, sender, turn_limits, latches, ether)
 
 
 def send_limits_of(settings: Settings) -> SendLimits:

@@ -275,15 +275,17 @@ def _sells_token0(rule: LoanRule) -> bool:
 
 
 def _market(pair: _Pair, rule: LoanRule, answers: Sequence[bytes | None]) -> LoanMarket:
-    reserve, collateral_price, debt_price, owed, *pools = answers
+    told, collateral_price, debt_price, owed, *pools = answers
+    reserve = aave_v3.read_reserve(_answered(told, "getReserveData"))
     return LoanMarket(
         collateral_price=aave_v3.GET_ASSET_PRICE.read(_answered(collateral_price, "getAssetPrice"))[0],
         debt_price=aave_v3.GET_ASSET_PRICE.read(_answered(debt_price, "getAssetPrice"))[0],
         collateral_unit=pair.collateral_unit,
         debt_unit=pair.debt_unit,
-        collateral_threshold_bps=aave_v3.read_reserve(_answered(reserve, "getReserveData")).threshold_bps,
+        collateral_threshold_bps=reserve.threshold_bps,
         repayable=loan_thresholds.repayable_down(erc20.BALANCE_OF.read(_answered(owed, "balanceOf"))[0]),
         pools=tuple(_pool_states(rule, pools)),
+        bonus_bps=reserve.bonus_bps,
     )
 
 

@@ -23,10 +23,10 @@ from keeper.domain.baskets import (
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.flights import Receipt
-from keeper.domain.plans import Asset, Move, Plan
+from keeper.domain.plans import Asset, Move, Plan, Stake
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, NOBODY, Address, mul_div_down
+from keeper.domain.units import BASE, BPS, NOBODY, WAD, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.basket_drift import blind_when_old, judge
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, share_lost_up
@@ -145,7 +145,10 @@ class BasketBreach:
             _, _, measure = REBALANCE.read(returned)
             return moves, drift_measure(measure)
 
-        return Draft(plan, rebalance_call(self.sight.key, offers, deadline), outcome)
+        lines = {line.token: line for line in self.sight.lines}
+        sold = sum(mul_div_down(t.amount_in, lines[t.sell].price, lines[t.sell].unit) for t in trades)
+        stake = Stake(sold // (WAD // BASE))
+        return Draft(plan, rebalance_call(self.sight.key, offers, deadline), outcome, stake=stake)
 
 
 def _moves(offers: Sequence[Offer], book: Mapping[Address, Asset]) -> tuple[Move, ...]:

@@ -16,10 +16,10 @@ from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.flights import Receipt
 from keeper.domain.loan_band import measure_down, urgency_down
 from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
-from keeper.domain.plans import Move, Plan
+from keeper.domain.plans import Move, Plan, Stake
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decimal_text
+from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decimal_text, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
@@ -34,6 +34,7 @@ from keeper.protocols.loan_thresholds import (
     rebalance_call,
     witness_call,
 )
+from keeper.size.stake import loan_stake
 from keeper.size.steps import Step
 
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
@@ -224,7 +225,14 @@ class LoanBreach:
             return way.moves(sold, owed, swapped, step.amount, step.fee), health_measure(health)
 
         call = rebalance_call(key, step.amount, limit, step.fee, deadline, way.action)
-        return Draft(plan, call, outcome, otherwise)
+        return Draft(plan, call, outcome, otherwise, self._stake(step, market))
+
+    def _stake(self, step: Step, market: LoanMarket) -> Stake:
+        """Above the ceiling nothing is at risk."""
+        measure = measure_down(self.loan, self.rule.terms.in_leverage)
+        urgency = urgency_down(measure, self.rule, self.loan)
+        moved = mul_div_down(step.amount, market.debt_price, market.debt_unit)
+        return loan_stake(self.loan, market.bonus_bps, urgency, moved)
 
     def _witnessing(self) -> Draft:
         """Put the breach on record, so that the rule's hold begins."""

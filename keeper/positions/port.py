@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Receipt
-from keeper.domain.plans import Call, Move, Plan
+from keeper.domain.plans import Call, Move, Plan, Stake
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, Address, mul_div_up
@@ -37,12 +37,14 @@ class Draft:
     """A sized plan and the exact call that carries it out; `outcome` reads what that call returned.
 
     `otherwise` drafts with more questions, for when the rehearsal fails or `outcome` says `Unsafe` of a quick draft.
+    Without a `stake` nobody can say what it is worth.
     """
 
     plan: Plan
     call: Call
     outcome: Callable[[bytes], tuple[tuple[Move, ...], Measure]]
     otherwise: Callable[[], Draft] | None = None
+    stake: Stake | None = None
 
 
 class Breach(Protocol):
