@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from keeper.breakers import BreakerLimits
 from keeper.chain import endpoints
+from keeper.chain.ether import Ether
 from keeper.chain.heads import Heads
 from keeper.chain.node import Node
 from keeper.clock import Clock
@@ -139,8 +140,15 @@ def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
             keep_seconds=settings.journal.keep_days * 86_400,
             estimates_gas=chain.id in _CHARGES_MORE_THAN_EXECUTION,
         )
-        latches = Latches(journal, node, _breaker_limits(settings), send_limits.final_depth)
-        yield Keeper(node, ready.positions, journal, sender, turn_limits, latches)
+        weighed = {
+            Address(watch.thresholds): positions
+            for watch, positions in zip(settings.watch, ready.positions, strict=True)
+        }
+        latches = Latches(journal, node, breaker_limits_of(settings), send_limits.final_depth, weighed)
+        ether = None
+        if limits.ether_feed is not None:
+            ether = Ether(node, Address(limits.ether_feed), limits.max_price_age_seconds, limits.benefit_bps)
+        yield Keeper(node, ready.positions, journal, sender, turn_limits, latches, ether)
 
 
 def send_limits_of(settings: Settings) -> SendLimits:
@@ -159,7 +167,8 @@ def send_limits_of(settings: Settings) -> SendLimits:
     )
 
 
-def _breaker_limits(settings: Settings) -> BreakerLimits:
+def breaker_limits_of(settings: Settings) -> BreakerLimits:
+    """When to stop until a person has looked."""
     said = settings.breakers
     return BreakerLimits(
         reverts=said.reverts,
@@ -167,6 +176,9 @@ def _breaker_limits(settings: Settings) -> BreakerLimits:
         gas_wei_per_day=int(said.gas_eth_per_day.scaleb(18)),
         actions_per_hour=said.actions_per_hour,
         quorum_seconds=said.quorum_seconds,
+        equity_bps_per_day=said.equity_bps_per_day,
+        divergence_bps=said.divergence_bps,
+        divergence_seconds=said.divergence_seconds,
         sold_per_day={Address(token): most for token, most in said.sold_per_day.items()},
     )
 

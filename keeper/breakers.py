@@ -12,6 +12,8 @@ from decimal import Decimal
 from typing import Final
 
 from keeper.domain.flights import Flight, Log, Purpose, State
+from keeper.domain.quotes import Quote
+from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, GWEI, Address, decimal_text
 
 DAY: Final = 86_400
@@ -24,6 +26,8 @@ TURNOVER: Final = "turnover"
 FREQUENCY: Final = "frequency"
 REORG: Final = "reorg"
 QUORUM: Final = "quorum"
+EQUITY: Final = "equity"
+DIVERGENCE: Final = "divergence"
 _SELL: Final = "sell"
 _NOTHING_SOLD: Final = frozenset({State.ABANDONED, State.CANCELLED, State.REPLACED, State.REVERTED_FINAL})
 _TRANSFER: Final = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
@@ -32,7 +36,7 @@ _SWAP: Final = "0xc42079f94a6350d7e6235f29174924f928cc2ac818eb64fed8004e115fbcca
 """The topic of Uniswap V3's `Swap(address,address,int256,int256,uint160,uint128,int24)`, of its pool's own words."""
 _WORD: Final = 64
 _LONGEST_REASON: Final = 200
-NAMES: Final = (REVERTS, SLIPPAGE, GAS, TURNOVER, FREQUENCY, REORG, QUORUM)
+NAMES: Final = (REVERTS, SLIPPAGE, GAS, TURNOVER, FREQUENCY, REORG, QUORUM, EQUITY, DIVERGENCE)
 PAUSE: Final = "pause"
 """The latch that no breaker trips: a person sets it, and a person takes it back."""
 
@@ -41,6 +45,10 @@ PAUSE: Final = "pause"
 class BreakerLimits:
     """How much is too much: reverted actions in a row, basis points sold beyond the rehearsal, wei of gas in a day,
     actions in an hour, seconds without a quorum, and for any token that is named, how many of it are sold in a day.
+
+    `equity_bps_per_day` is how much of its worth a position may lose in the blocks of a day's actions on it;
+    `divergence_bps` how far a pool may be from the price a rule goes by, now and over `divergence_seconds`, 0 being
+    however far.
     """
 
     reverts: int = 3
@@ -49,6 +57,9 @@ class BreakerLimits:
     actions_per_hour: int = 60
     quorum_seconds: float = 300.0
     sold_per_day: Mapping[Address, Decimal] = field(default_factory=dict)
+    equity_bps_per_day: int = 2_000
+    divergence_bps: int = 0
+    divergence_seconds: int = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +149,52 @@ def too_far_off(flights: Iterable[Flight], limits: BreakerLimits) -> Trip | None
                     f"breaker: an action sold {actual} of {move.asset.address} where its rehearsal sold {move.amount}, "
                     f"more than {limits.slippage_bps} basis points beyond it",
                 )
+    return None
+
+
+def moved(flight: Flight) -> bool:
+    """Whether a position was acted on in a block, and its worth may have changed by that."""
+    receipt = flight.receipt
+    acted = receipt is not None and flight.attempt(receipt.hash).purpose is Purpose.ACT and receipt.succeeded
+    return acted and bool(flight.intent.rehearsal.moves)
+
+
+def too_much_lost(
+    flights: Iterable[Flight], lost_bps: Mapping[str, int], now: int, limits: BreakerLimits
+) -> Trip | None:
+    """What a day's actions on one rule have cost, each by the worth of its position before and after its own block.
+
+    What the market does between them is no loss of theirs, so that a crash trips nothing. `lost_bps` is by intent.
+    """
+    lost: dict[RuleKey, int] = {}
+    for flight in flights:
+        if not moved(flight) or not _since(flight, now - DAY):
+            continue
+        key = flight.intent.plan.key
+        total = lost[key] = lost.get(key, 0) + lost_bps.get(flight.intent.id, 0)
+        if total > limits.equity_bps_per_day:
+            return Trip(
+                EQUITY,
+                f"breaker: rule {key.id} of {key.owner} lost {total} basis points of its position's worth by a day's "
+                f"actions, and {limits.equity_bps_per_day} is the limit",
+            )
+    return None
+
+
+def prices_apart(quotes: Iterable[Quote], limits: BreakerLimits) -> Trip | None:
+    """A price that rules go by, and that a pool gives otherwise both now and over a while."""
+    if not limits.divergence_bps:
+        return None
+    for quote in quotes:
+        apart = quote.apart_bps
+        if abs(apart) > limits.divergence_bps:
+            side = "above" if apart > 0 else "below"
+            return Trip(
+                DIVERGENCE,
+                f"breaker: pool {quote.pool} has {quote.sold} in {quote.bought} at least {abs(apart)} basis points "
+                f"{side} the price that rules go by, now and over {limits.divergence_seconds} s, and "
+                f"{limits.divergence_bps} is the limit",
+            )
     return None
 
 

@@ -10,22 +10,24 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from keeper.app import connect, look, send_limits_of, signer, watched
-from keeper.breakers import PAUSE
+from keeper.app import breaker_limits_of, connect, look, send_limits_of, signer, watched
+from keeper.breakers import PAUSE, prices_apart
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, JournalBroken, KeeperError, Unsafe
+from keeper.domain.rules import RuleKey
 from keeper.domain.texts import count_text
 from keeper.domain.units import Address, decimal_text
 from keeper.domain.verdicts import Kind
 from keeper.journal.journal import Reader, stopped_by
+from keeper.positions.port import Positions
 from keeper.send.fees import first_fees, gwei_text
 from keeper.send.signers import KEY_VARIABLE
 from keeper.settings import Settings
@@ -254,11 +256,13 @@ def _money(settings: Settings, node: Node, head: Block, sender: Address) -> Find
 def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
     """The code at each contract, and every rule's own obstacles, allowances among them, in its contract's words."""
     try:
-        for watch, _ in zip(settings.watch, watched(settings, node), strict=True):
+        positions = watched(settings, node)
+        for watch in settings.watch:
             yield Finding(
                 "contract", Grade.GOOD, f"contract: {watch.thresholds} holds rules for {watch.kind}"
             )
-        _, looks = look(settings)
+        head, looks = look(settings)
+        yield from _prices(settings, positions, head, [seen.verdict.key for seen in looks])
     except KeeperError as error:
         yield Finding("contract", Grade.BAD, str(error), f"edit [[watch]] in {config}")
         return
@@ -277,6 +281,28 @@ def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
         f"rules: {able} of {len(looks)} can be acted on" if looks else "rules: no watched owner has one",
         "" if looks else "keeper rule set --help",
     )
+
+
+def _prices(
+    settings: Settings, positions: Sequence[Positions], head: Block, keys: Sequence[RuleKey]
+) -> Iterator[Finding]:
+    """Where prices are to be doubted, what the pools say of each that watched rules go by."""
+    limits = breaker_limits_of(settings)
+    if not limits.divergence_bps:
+        return
+    for held, watch in zip(positions, settings.watch, strict=True):
+        mine = [key for key in keys if key.thresholds == watch.thresholds]
+        for quote in held.quotes(mine, head, limits.divergence_seconds):
+            pair = f"{quote.sold} in {quote.bought}"
+            if quote.mean is None:
+                said = f"price: pool {quote.pool} keeps no {limits.divergence_seconds} s of {pair} to doubt it by"
+                yield Finding(
+                    "price", Grade.POOR, said, "lower breakers.divergence_seconds, or have it keep more"
+                )
+                continue
+            grade = Grade.POOR if prices_apart([quote], limits) else Grade.GOOD
+            said = f"price: {pair} is {quote.apart_bps} basis points apart in pool {quote.pool}"
+            yield Finding("price", grade, said, "find out which is right" if grade else "")
 
 
 def _mode(path: Path) -> int | None:

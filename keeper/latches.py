@@ -6,11 +6,12 @@ journal itself gives no nonce while there is one, whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from keeper.breakers import (
     DAY,
+    EQUITY,
     FREQUENCY,
     GAS,
     NAMES,
@@ -19,9 +20,12 @@ from keeper.breakers import (
     TURNOVER,
     BreakerLimits,
     Trip,
+    moved,
+    prices_apart,
     too_far_off,
     too_many_reverts,
     too_much_gas,
+    too_much_lost,
     too_much_sold,
     too_often,
     undone_when_final,
@@ -29,20 +33,44 @@ from keeper.breakers import (
 )
 from keeper.chain.node import Node, Question, block_of
 from keeper.domain.blocks import Block
+from keeper.domain.errors import NodeRefused
+from keeper.domain.flights import Flight, Receipt
+from keeper.domain.quotes import Quote
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import Address
 from keeper.journal.journal import Journal, stopped_by
 
 _BLOCKS_BETWEEN_LOOKS: Final = 16
 """How often the chain is asked whether what was final still is, as long as it simply grows."""
 
 
-class Latches:
-    """Watches one journal's flights and the finality of the chain behind `node`."""
+class Weighed(Protocol):
+    """What the breakers ask of the positions under one contract."""
 
-    def __init__(self, journal: Journal, node: Node, limits: BreakerLimits, final_depth: int) -> None:
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        """What share of its worth a position lost in the block `at` of an action, whose parent is `before`."""
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        """The prices that rules go by beside those of the pools they would trade in."""
+
+
+class Latches:
+    """Watches one journal's flights, the positions they were about, and the finality of the chain behind `node`."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        node: Node,
+        limits: BreakerLimits,
+        final_depth: int,
+        watched: Mapping[Address, Weighed] | None = None,
+    ) -> None:
         self._journal = journal
         self._node = node
         self._limits = limits
         self._final_depth = final_depth
+        self._watched = dict(watched or {})
+        self._tripped_before: tuple[str, ...] = ()
         self._followed: Block | None = None
         self._looked_at: int | None = None
 
@@ -57,7 +85,19 @@ class Latches:
         """
         trips = self._of_flights(head.timestamp) if flew else []
         trips += self._of_finality(head)
-        return self._latch(head.number, trips)
+        before, self._tripped_before = self._tripped_before, ()
+        return before + self._latch(head.number, trips)
+
+    def why_doubted(self, block: Block, key: RuleKey) -> str | None:
+        """Why a rule is not to be acted on by the prices it goes by, which is latched; None when its pools agree."""
+        watched = self._watched.get(key.thresholds)
+        if not self._limits.divergence_bps or watched is None:
+            return None
+        trip = prices_apart(watched.quotes([key], block, self._limits.divergence_seconds), self._limits)
+        if trip is None:
+            return None
+        self._tripped_before += self._latch(block.number, [trip])
+        return trip.why
 
     def no_quorum(self, seconds: float) -> tuple[str, ...]:
         """Look at how long there has been no quorum of endpoints; the block is the last that was seen."""
@@ -78,7 +118,32 @@ class Latches:
             too_much_gas(counted[GAS], now, limits),
             too_much_sold(counted[TURNOVER], now, limits),
             too_often(counted[FREQUENCY], now, limits),
+            too_much_lost(counted[EQUITY], self._lost(counted[EQUITY]), now, limits),
         ]
+
+    def _lost(self, flights: Sequence[Flight]) -> dict[str, int]:
+        """What each action that is in a block cost its position, those not weighed in that block being weighed now."""
+        acted = {flight.intent.id: flight for flight in flights if moved(flight)}
+        tolls = self._journal.tolls(list(acted))
+        for intent_id, flight in acted.items():
+            assert flight.receipt is not None
+            if tolls.get(intent_id, ("", None))[0] != flight.receipt.block_hash:
+                lost_bps = self._weighed(flight.intent.plan.key, flight.receipt)
+                self._journal.weigh(intent_id, flight.receipt.block_hash, lost_bps)
+                tolls[intent_id] = flight.receipt.block_hash, lost_bps
+        return {intent_id: lost or 0 for intent_id, (_, lost) in tolls.items()}
+
+    def _weighed(self, key: RuleKey, receipt: Receipt) -> int | None:
+        watched = self._watched.get(key.thresholds)
+        if watched is None:
+            return None
+        try:
+            before, at = (self._node.block(number) for number in (receipt.block - 1, receipt.block))
+            if (at.hash, at.parent) != (receipt.block_hash, before.hash):
+                return None  # it has left that block, and is weighed in its next
+            return watched.lost_bps_up(key, receipt, before, at)
+        except NodeRefused:
+            return None  # state that old is not there any more
 
     def _of_finality(self, head: Block) -> list[Trip | None]:
         before, self._followed = self._followed, head

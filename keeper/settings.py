@@ -149,7 +149,8 @@ class OperatorLimits(_Strict):
 
     `max_gas` bounds one action, `actions_per_owner` how often an owner is acted for within 7,200 blocks: together they
     are what a hostile rule can cost. Actions bid at most eight ninths of `max_fee_gwei`: the rest is kept so that one
-    which is stuck can be cancelled.
+    which is stuck can be cancelled. With an `ether_feed`, ether in dollars, the gas of an action is worth no more than
+    what it averts, or `benefit_bps` of what it moves.
     """
 
     max_fee_gwei: float = Field(default=500.0, gt=0)
@@ -161,6 +162,8 @@ class OperatorLimits(_Strict):
     max_gas: int = Field(default=2_000_000, ge=100_000)
     actions_per_owner: int = Field(default=24, ge=1)
     stuck_blocks: int = Field(default=3, ge=1, le=100)
+    ether_feed: AddressText | None = None
+    benefit_bps: int = Field(default=50, ge=1, le=10_000)
 
     @property
     def max_fee_wei(self) -> int:
@@ -192,13 +195,19 @@ class Journal(_Strict):
 
 
 class Breakers(_Strict):
-    """What must not go on until a person has looked; `sold_per_day` names tokens and how many of each may be sold."""
+    """What must not go on until a person has looked; `sold_per_day` names tokens and how many of each may be sold.
+
+    Prices are doubted only where `divergence_bps` is not 0: a pair that nobody trades is far from any feed.
+    """
 
     reverts: int = Field(default=3, ge=1, le=100)
     slippage_bps: int = Field(default=100, ge=1, le=2_000)
     gas_eth_per_day: Decimal = Field(default=Decimal(1), gt=0)
     actions_per_hour: int = Field(default=60, ge=1)
     quorum_seconds: float = Field(default=300.0, gt=0)
+    equity_bps_per_day: int = Field(default=2_000, ge=1, le=10_000)
+    divergence_bps: int = Field(default=0, ge=0, le=10_000)
+    divergence_seconds: int = Field(default=600, ge=12, le=86_400)
     sold_per_day: dict[AddressText, Annotated[Decimal, Field(ge=0)]] = {}
 
 

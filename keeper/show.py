@@ -18,7 +18,7 @@ from keeper.domain.flights import Flight
 from keeper.domain.plans import Intent, Move
 from keeper.domain.rules import RuleKey
 from keeper.domain.texts import date_text, span_text
-from keeper.domain.units import GWEI, NOBODY
+from keeper.domain.units import GWEI, NOBODY, decimal_text
 from keeper.domain.verdicts import Kind, Verdict
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def intent_json(intent: Intent) -> dict[str, Any]:
         "moves": [_move_json(move) for move in intent.rehearsal.moves],
         f"{intent.rehearsal.after.name}_after": intent.rehearsal.after.text,
         "gas_limit": intent.gas_limit,
+        "worth": intent.worth and {"wei": str(intent.worth.wei), "why": intent.worth.why},
         "deadline": intent.deadline,
         "decided_block": intent.decided_block,
     }
@@ -287,12 +288,12 @@ def _print_page(console: Console, page: Page, kinds: Kinds, told: Set[str]) -> N
         line.append(f" at {verdict.measure}: {verdict.why}")
         _line(console, line)
     for flight in page.flights:
-        _line(console, Text(f"  decided here: {_flight_text(flight)}"))
+        _line(console, Text(f"  decided here: {flight_text(flight)}"))
     for flight in page.open:
         if flight.intent.id not in told:
-            _line(console, Text(f"  {_standing(flight)}: {_flight_text(flight)}"))
+            _line(console, Text(f"  {_standing(flight)}: {flight_text(flight)}"))
     if page.later and not page.flights:
-        _line(console, Text(f"  next: block {page.later.intent.decided_block}: {_flight_text(page.later)}"))
+        _line(console, Text(f"  next: block {page.later.intent.decided_block}: {flight_text(page.later)}"))
 
 
 def _standing(flight: Flight) -> str:
@@ -308,12 +309,16 @@ def _line(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=True)
 
 
-def _flight_text(flight: Flight) -> str:
+def flight_text(flight: Flight) -> str:
+    """A flight in one line: what it moves, where it stands and why, and what its gas was worth."""
     moves = _moves_text(flight.intent.rehearsal.moves)
     text = f"{moves}, nonce {flight.nonce}; {flight.state}: {flight.why}"
     if flight.receipt:
         price = flight.receipt.gas_price / GWEI
         text += f" ({flight.receipt.hash}, {flight.receipt.gas_used} gas at {price:.2f} gwei)"
+    worth = flight.intent.worth
+    if worth:
+        text += f"; worth {decimal_text(worth.wei, 18, 4)} ETH of gas: {worth.why}"
     return text
 
 

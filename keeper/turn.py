@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from keeper.chain.ether import Ether
 from keeper.chain.node import Node
 from keeper.chain.rehearse import rehearse
 from keeper.domain.blocks import Block
@@ -69,7 +70,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """The ports a turn works through; without a `sender` it does everything but sign."""
+    """The ports a turn works through; without a `sender` it does everything but sign.
+
+    Without `ether` an action is worth whatever the operator's limits allow.
+    """
 
     node: Node
     watched: tuple[Positions, ...]
@@ -77,6 +81,7 @@ class Keeper:
     sender: Sender | None
     limits: TurnLimits
     latches: Latches | None = None
+    ether: Ether | None = None
 
     def turn(self, block: Block) -> Turn:
         """Follow what was sent, judge every watched rule at `block`, act on the breached ones, write it all down."""
@@ -138,6 +143,8 @@ class Keeper:
         reason = why_not(breach.keeper, block, self._actor(breach), self.limits.action_fee_wei, waiting)
         if reason is None and acted >= self.limits.actions_per_owner:
             reason = f"operator: {acted} actions for this owner in {_FAIR_BLOCKS} blocks, which is the limit"
+        if reason is None and self.sender and self.latches:
+            reason = self.latches.why_doubted(block, breach.verdict.key)
         if reason is not None:
             raise Unsafe(reason)
 
@@ -158,6 +165,7 @@ class Keeper:
             decided_hash=block.hash,
             deadline=deadline,
             why=breach.verdict.why,
+            worth=self.ether.worth(draft.stake, block) if self.ether else None,
         )
 
     def _rehearsed(self, draft: Draft, actor: Address, block: Block) -> tuple[Draft, Rehearsal]:

@@ -11,9 +11,11 @@ from keeper.breakers import (
     DAY,
     HOUR,
     BreakerLimits,
+    prices_apart,
     too_far_off,
     too_many_reverts,
     too_much_gas,
+    too_much_lost,
     too_much_sold,
     too_often,
     undone_when_final,
@@ -21,6 +23,7 @@ from keeper.breakers import (
 )
 from keeper.domain.flights import Flight, Log, Purpose, State
 from keeper.domain.plans import Asset, Move
+from keeper.domain.quotes import Quote
 from keeper.domain.units import Address
 from tests.send.flights_given import attempt, flight, intent, receipt
 
@@ -137,6 +140,63 @@ def test_what_was_sold__within_a_day__trips_above_the_limit_of_a_named_token_alo
     assert too_much_sold([selling(ether), undone, selling(ether, ago=DAY)], NOW, limits) is None
     assert too_much_sold([selling(ether), selling(ether, state=State.BROADCAST)], NOW - 1, limits) is not None
     assert too_much_sold([selling(100 * ether)], NOW - 1, BreakerLimits()) is None
+
+
+def acted(name: str, rule: int = 0, *, succeeded: bool = True, ago: int = 0) -> Flight:
+    """A flight that moved something of a rule's position, and is in a block."""
+    flown = selling(1, 1, ago=ago)
+    assert flown.receipt is not None
+    plan = replace(flown.intent.plan, key=replace(flown.intent.plan.key, id=rule))
+    return replace(
+        flown,
+        intent=replace(flown.intent, id=name, plan=plan),
+        receipt=replace(flown.receipt, succeeded=succeeded),
+    )
+
+
+def test_what_actions_lost__adds_up_rule_by_rule_over_a_day_and_leaves_out_what_failed() -> None:
+    limits = BreakerLimits(equity_bps_per_day=100)
+    flown = [acted("a"), acted("b"), acted("c", rule=1)]
+    lost = {"a": 60, "b": 40, "c": 100}
+    assert too_much_lost(flown, lost, NOW - 1, limits) is None
+    trip = too_much_lost(flown, lost | {"b": 41}, NOW - 1, limits)
+    assert trip is not None
+    assert (
+        "lost 101 basis points of its position's worth by a day's actions, and 100 is the limit" in trip.why
+    )
+    old_or_failed = [acted("a", ago=DAY), acted("a", succeeded=False), acted("b")]
+    assert too_much_lost(old_or_failed, {"a": 100, "b": 100}, NOW, limits) is None
+    assert too_much_lost([mined()], {"intent 1": 10_000}, NOW - 1, limits) is None, "it moved nothing"
+    assert too_much_lost([acted("unread")], {}, NOW - 1, limits) is None
+
+
+def quote(spot: int, mean: int | None) -> Quote:
+    return Quote(
+        WETH.address, Address("0x" + "0C" * 20), Address(POOL), 10_000 << 96, spot << 96, mean and mean << 96
+    )
+
+
+@pytest.mark.parametrize(
+    ("spot", "mean", "apart"),
+    [
+        (10_000, 10_000, 0),
+        (11_000, 11_200, 1_000),
+        (12_000, 10_500, 500),
+        (8_999, 7_000, -1_001),
+        (12_000, 8_000, 0),
+        (12_000, 10_000, 0),
+        (20_000, None, 0),
+    ],
+)
+def test_a_pool__is_as_far_from_a_price_as_the_nearer_of_its_spot_and_its_mean(
+    spot: int, mean: int | None, apart: int
+) -> None:
+    limits = BreakerLimits(divergence_bps=999)
+    assert quote(spot, mean).apart_bps == apart
+    assert (prices_apart([quote(10_000, 10_000), quote(spot, mean)], limits) is not None) is (
+        abs(apart) > 999
+    )
+    assert prices_apart([quote(spot, mean)], BreakerLimits()) is None, "unless it is asked for"
 
 
 def test_finality_and_quorum__trip_when_they_are_broken() -> None:

@@ -18,12 +18,13 @@ from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
 from keeper.domain.flights import State
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import HEALTH_WAD_PER_BPS, Address
+from keeper.domain.units import BASE, GWEI, HEALTH_WAD_PER_BPS, Address
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
 from keeper.settings import Settings
+from keeper.show import flight_text
 from keeper.turn import Keeper, Turn
 from tests.conftest import SetRule, Watching
 
@@ -78,6 +79,56 @@ def test_a_breached_loan__lands_on_its_target__and_the_next_turn_leaves_it_alone
     assert after.intents == ()
     target = 17_000 * HEALTH_WAD_PER_BPS
     assert abs(world.account_data(owner).health - target) * 10_000 < target * 5
+
+
+def test_an_action__where_ether_has_a_price__bids_no_more_than_what_is_at_stake_and_says_so(
+    world: World, set_rule: SetRule, settings: Settings
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=1.1)
+    set_rule(owner)
+    world.automine(False)
+    for benefit_bps, feed in ((1, world.weth.feed), (1, world.weth.token), (10_000, world.weth.feed)):
+        limits = settings.limits.model_copy(update={"ether_feed": feed, "benefit_bps": benefit_bps})
+        with open_keeper(settings.model_copy(update={"limits": limits}), dry_run=True) as kept:
+            (intent,) = take_turn(kept).intents
+        debt, bonus = world.account_data(owner).debt_base, 500
+        at_risk = debt * bonus // 20_000 * 3 // 4  # three quarters of the way from 1.4 to 1
+        moved = intent.plan.move("repay").amount * 100  # dollars of six decimals
+        if feed != world.weth.feed:
+            assert intent.worth is None, "a token is no feed"
+            continue
+        assert intent.worth is not None
+        if benefit_bps == 1:
+            assert intent.worth.wei == pytest.approx(at_risk * 10**18 // (2_000 * BASE), rel=1e-3)
+            assert "dollars are at risk" in intent.worth.why
+        else:
+            assert intent.worth.wei == pytest.approx(moved * 10**18 // (2_000 * BASE), rel=1e-3)
+
+
+def test_an_action__whose_gas_would_cost_more_than_it_is_worth__waits_and_says_why(
+    world: World, set_rule: SetRule, settings: Settings
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 1, health=1.35)
+    set_rule(owner)
+    world.automine(False)
+    world.mine(base_fee=100 * GWEI)
+    limits = settings.limits.model_copy(update={"ether_feed": world.weth.feed})
+    with open_keeper(settings.model_copy(update={"limits": limits}), dry_run=False) as kept:
+        turn = take_turn(kept)
+        assert turn.intents == ()
+        why = verdict_of(turn, owner).why
+        assert "gwei an action may bid: 3." in why
+        assert "dollars are at risk" in why
+        world.mine(base_fee=GWEI // 100)
+        (intent,) = take_turn(kept).intents
+        assert intent.worth is not None
+        assert kept.journal is not None
+        (flight,) = kept.journal.flights()
+        assert flight.intent == intent, "what it is worth outlives the process"
+        assert flight.newest.fees.max_fee * intent.gas_limit <= intent.worth.wei
+        assert intent.worth.why in flight_text(flight)
 
 
 def test_a_dry_run__rehearses_and_signs_nothing(world: World, set_rule: SetRule, keeper: OpenKeeper) -> None:

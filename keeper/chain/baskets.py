@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from keeper.chain.node import Node
+from keeper.chain.quotes import Belief
 from keeper.chain.reads import ask_together
 from keeper.chain.rule_keys import RuleKeys
 from keeper.chain.thresholds import address_at, answered, expected_at, findings
@@ -44,7 +45,10 @@ class Baskets:
 
     def observe(self, block: Block) -> tuple[BasketSight, ...]:
         """Every watched rule and its basket."""
-        keys = self.keys.at(block)
+        return self.sights(self.keys.at(block), block)
+
+    def sights(self, keys: Sequence[RuleKey], block: Block) -> tuple[BasketSight, ...]:
+        """The keys' rules and baskets at `block`."""
         for _ in range(2):
             asked = {key: self._parts.get(key, ()) for key in keys}
             calls = [call for key in keys for call in self._calls(key, asked[key])]
@@ -109,6 +113,17 @@ class Baskets:
         told = iter(answers)
         venues = {frozenset(pair): tuple(_venues(told)) for pair in pairs}
         return law.read_finding(answered(found, "check")), venues
+
+    def beliefs(self, sights: Sequence[BasketSight]) -> list[Belief]:
+        """What each asset of a basket is held to be worth in the basket's first, and the pools of that pair."""
+        found: dict[tuple[Address, Address], Belief] = {}
+        for sight in sights:
+            for line in sight.lines[1:]:
+                first, pair = sight.lines[0], (line.token, sight.lines[0].token)
+                pools = (uniswap_v3.pool_address(self._factory, *pair, fee) for fee in uniswap_v3.FEE_TIERS)
+                worth = line.price * first.unit, first.price * line.unit
+                found[pair] = Belief(*pair, worth, tuple(pools))
+        return list(found.values())
 
     def findings(self, keys: Sequence[RuleKey], block: Block) -> list[law.Finding]:
         """The contract's own verdict on each rule."""

@@ -13,6 +13,7 @@ from typing import Final
 from keeper.chain.accounts import Accounts
 from keeper.chain.node import Node
 from keeper.chain.price_ages import PriceAges
+from keeper.chain.quotes import Belief
 from keeper.chain.reads import ask_lent, ask_together
 from keeper.chain.rule_keys import RuleKeys
 from keeper.chain.thresholds import address_at, answered, expected_at, findings
@@ -121,6 +122,23 @@ class Loans:
             self._node, keys, loan_thresholds.CHECK, loan_thresholds.read_finding, _CHECKS, block.hash
         )
 
+    def beliefs(self, rules: Sequence[LoanRule], block: Block) -> list[Belief]:
+        """What Aave holds each rule's collateral to be worth in its debt, and the pools of that pair."""
+        pairs = {
+            (rule.collateral, rule.debt): self._pair(rule.collateral, rule.debt, block) for rule in rules
+        }
+        calls = [
+            Call(self.ages.oracle, aave_v3.GET_ASSET_PRICE.call(asset)) for pair in pairs for asset in pair
+        ]
+        prices = iter(ask_together(self._node, calls, block.hash))
+        found: list[Belief] = []
+        for (sold, bought), pair in pairs.items():
+            told = [answered(next(prices), "getAssetPrice") for _ in range(2)]
+            sold_at, bought_at = (aave_v3.GET_ASSET_PRICE.read(each)[0] for each in told)
+            worth = sold_at * pair.debt_unit, bought_at * pair.collateral_unit
+            found.append(Belief(sold, bought, worth, pair.pools))
+        return found
+
     def swap_cost(self, rule: LoanRule, fee: int, bought: int, block: Block) -> tuple[int, int] | None:
         """What the pool of `fee` asks for exactly `bought`, and what it gives; None when the node cannot try it."""
         pool = self._pair(rule.collateral, rule.debt, block).pools[uniswap_v3.FEE_TIERS.index(fee)]
@@ -179,15 +197,17 @@ def _sells_token0(rule: LoanRule) -> bool:
 
 
 def _market(pair: _Pair, rule: LoanRule, answers: Sequence[bytes | None]) -> LoanMarket:
-    reserve, collateral_price, debt_price, owed, *pools = answers
+    told, collateral_price, debt_price, owed, *pools = answers
+    reserve = aave_v3.read_reserve(answered(told, "getReserveData"))
     return LoanMarket(
         collateral_price=aave_v3.GET_ASSET_PRICE.read(answered(collateral_price, "getAssetPrice"))[0],
         debt_price=aave_v3.GET_ASSET_PRICE.read(answered(debt_price, "getAssetPrice"))[0],
         collateral_unit=pair.collateral_unit,
         debt_unit=pair.debt_unit,
-        collateral_threshold_bps=aave_v3.read_reserve(answered(reserve, "getReserveData")).threshold_bps,
+        collateral_threshold_bps=reserve.threshold_bps,
         repayable=loan_thresholds.repayable_down(erc20.BALANCE_OF.read(answered(owed, "balanceOf"))[0]),
         pools=tuple(_pool_states(rule, pools)),
+        bonus_bps=reserve.bonus_bps,
     )
 
 

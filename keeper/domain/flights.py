@@ -63,13 +63,17 @@ class Fees:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Signed bytes, their hash, and the block that was the newest when they were signed."""
+    """Signed bytes, their hash, and the block that was the newest when they were signed.
+
+    `doors` are the names of those through which they may have left, in that order.
+    """
 
     hash: str
     raw: bytes
     fees: Fees
     purpose: Purpose
     block: int
+    doors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keeper.domain.blocks import Block
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import NO_DEBT, Address
+from keeper.domain.units import BPS, NO_DEBT, Address
 from keeper.domain.verdicts import Measure
 
 
@@ -119,7 +119,8 @@ class PoolState:
 class LoanMarket:
     """What sizing one loan's action needs: oracle prices (8 decimals), token units, the sold asset's threshold.
 
-    `repayable` is what one action may repay of the account's variable debt in the rule's debt asset, in its units.
+    `repayable` is what one action may repay of the account's variable debt in the rule's debt asset, in its units;
+    `bonus_bps` what a liquidator takes of the sold asset for what is repaid, 10,500 for a twentieth more.
     """
 
     collateral_price: int
@@ -129,6 +130,7 @@ class LoanMarket:
     collateral_threshold_bps: int
     repayable: int
     pools: tuple[PoolState, ...]
+    bonus_bps: int = BPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import Address, decimal_text
+from keeper.domain.units import BPS, WAD, Address, decimal_text, mul_div_down
 from keeper.domain.verdicts import Measure
 
 
@@ -69,10 +69,39 @@ class Rehearsal:
 
 
 @dataclass(frozen=True, slots=True)
+class Stake:
+    """What an action is about, in dollars with 8 decimals: what it moves, and what its owner may lose without it."""
+
+    moved: int
+    at_risk: int = 0
+
+    def worth(self, dollars_per_ether: int, benefit_bps: int) -> Worth:
+        """The most its gas should cost: what is at risk, or so many basis points of what is moved if that is more.
+
+        Rounded down; the price has 8 decimals too.
+        """
+        benefit = mul_div_down(self.moved, benefit_bps, BPS)
+        most = max(self.at_risk, benefit)
+        said = f"{decimal_text(self.at_risk, 8, 2)} dollars are at risk"
+        if benefit > self.at_risk:
+            said = f"{benefit_bps} basis points of the {decimal_text(self.moved, 8, 2)} dollars it moves"
+        return Worth(mul_div_down(most, WAD, dollars_per_ether), said)
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """The most that an action's gas may cost because of what is at stake, in wei, and how that was reckoned."""
+
+    wei: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A rehearsed plan to be made durable: nothing is signed before the journal holds it.
 
     `deadline` is the chain time, in unix seconds, after which the contract refuses the call; `why` is the verdict's.
+    Without a `worth` its gas may cost whatever the operator allows.
     """
 
     id: str
@@ -84,6 +113,7 @@ class Intent:
     decided_hash: str
     deadline: int
     why: str
+    worth: Worth | None = None
 
 
 def _move(moves: tuple[Move, ...], verb: str) -> Move:

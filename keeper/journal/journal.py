@@ -47,6 +47,7 @@ from keeper.journal.tables import (
     metadata,
     nonce,
     outcome,
+    toll,
     turn,
     verdict,
 )
@@ -210,6 +211,12 @@ class Reader:
             for name in names
         }
 
+    def tolls(self, intents: Sequence[str]) -> dict[str, tuple[str, int | None]]:
+        """By intent, in which block's hash its action was weighed, and what share of its worth the position lost."""
+        query = select(toll).where(toll.c.intent.in_(intents))
+        with self._transaction() as db:
+            return {row.intent: (row.block_hash, row.lost_bps) for row in db.execute(query)}
+
     def final(self) -> tuple[int, str] | None:
         """Number and hash of the last block that was written down as final; None before there was one."""
         with self._transaction() as db:
@@ -368,6 +375,12 @@ class Journal(Reader):
             db.execute(insert(breaker), {"name": name, "block": block, "why": why})
         return True
 
+    def weigh(self, intent_id: str, block_hash: str, lost_bps: int | None) -> None:
+        """Keep what share of its worth a position lost in the block of an action, in place of what was kept before."""
+        with self._transaction() as db:
+            db.execute(delete(toll).where(toll.c.intent == intent_id))
+            db.execute(insert(toll), {"intent": intent_id, "block_hash": block_hash, "lost_bps": lost_bps})
+
     def mark_final(self, block: int, hash_: str) -> None:
         """Write down a block that is final now."""
         with self._transaction() as db:
@@ -384,7 +397,7 @@ class Journal(Reader):
         quiet = select(turn.c.id).where(turn.c.number < before, turn.c.hash.not_in(decided))
         with self._transaction() as db:
             gone = list(db.execute(_forgettable(ended_before)).scalars())
-            for table in (outcome, attempt, nonce):
+            for table in (outcome, attempt, nonce, toll):
                 db.execute(delete(table).where(table.c.intent.in_(gone)))
             db.execute(delete(intent).where(intent.c.id.in_(gone)))
             db.execute(delete(verdict).where(verdict.c.turn.in_(quiet)))

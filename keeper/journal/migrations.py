@@ -47,5 +47,18 @@ def _several_keepers(op: Operations) -> None:
     op.add_column("intent", sa.Column("epoch", sa.BigInteger, nullable=False, server_default="0"))
 
 
-STEPS: Final[dict[int, Step]] = {2: _several_keepers}
+def _tolls_and_doors(op: Operations) -> None:
+    """What actions cost and may cost, and where their bytes left through."""
+    op.create_table(
+        "toll",
+        sa.Column("intent", sa.String(128), sa.ForeignKey("intent.id"), primary_key=True),
+        sa.Column("block_hash", sa.String(66), nullable=False),
+        sa.Column("lost_bps", sa.BigInteger),
+    )
+    op.add_column("intent", sa.Column("worth", sa.Text))
+    op.add_column("intent", sa.Column("worth_why", sa.Text, nullable=False, server_default=""))
+    op.add_column("attempt", sa.Column("doors", sa.Text, nullable=False, server_default="[]"))
+
+
+STEPS: Final[dict[int, Step]] = {2: _several_keepers, 3: _tolls_and_doors}
 """From each version to the next."""

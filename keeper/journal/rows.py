@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Attempt, Fees, Flight, Log, Purpose, Receipt, State, Step
-from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal
+from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal, Worth
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
 from keeper.domain.verdicts import Kind, Measure, Verdict
@@ -81,6 +81,8 @@ def intent_row(flight: Flight) -> dict[str, Any]:
         "decided_hash": intent.decided_hash,
         "deadline": intent.deadline,
         "why": intent.why,
+        "worth": intent.worth.wei if intent.worth else None,
+        "worth_why": intent.worth.why if intent.worth else "",
     }
 
 
@@ -98,6 +100,7 @@ def intent_of(row: RowMapping) -> Intent:
         decided_hash=row["decided_hash"],
         deadline=row["deadline"],
         why=row["why"],
+        worth=None if row["worth"] is None else Worth(row["worth"], row["worth_why"]),
     )
 
 
@@ -127,13 +130,15 @@ def attempt_row(intent_id: str, n: int, attempt: Attempt) -> dict[str, Any]:
         "tip": attempt.fees.tip,
         "purpose": attempt.purpose.value,
         "block": attempt.block,
+        "doors": orjson.dumps(attempt.doors).decode(),
     }
 
 
 def attempt_of(row: RowMapping) -> Attempt:
     """The attempt in a row."""
     fees = Fees(row["max_fee"], row["tip"])
-    return Attempt(row["hash"], bytes(row["raw"]), fees, Purpose(row["purpose"]), row["block"])
+    doors = tuple(orjson.loads(row["doors"]))
+    return Attempt(row["hash"], bytes(row["raw"]), fees, Purpose(row["purpose"]), row["block"], doors)
 
 
 def step_row(intent_id: str, n: int, step: Step) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 `about` says what this journal is and how far the chain is known to be final, `lease` who writes it. `turn` and
 `verdict` say what was seen and judged at a block; `intent`, `nonce` and `attempt` what was decided and signed;
 `outcome` is each flight's story, only ever added to, its last row being where the flight stands. `breaker` holds what
-has tripped. A number that may exceed 64 bits is kept as decimal text; moves and measures of an intent are JSON, for
-they are read only with it.
+has tripped, `toll` what positions lost by being acted on. A number that may exceed 64 bits is kept as decimal text;
+moves and measures of an intent are JSON, for they are read only with it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 3
+VERSION = 4
 """Raised with every change to the tables; a journal of a higher one is refused."""
 
 
@@ -139,6 +139,9 @@ intent = Table(
     Column("deadline", BigInteger, nullable=False),
     Column("why", Words, nullable=False),
     Column("epoch", BigInteger, nullable=False, server_default="0"),
+    # What it may cost in gas because of what is at stake, in wei, and how that was reckoned; null where nobody knew.
+    Column("worth", Wide),
+    Column("worth_why", Words, nullable=False, server_default=""),
     Index("intent_by_state", "state"),
     Index("intent_by_owner", "owner", "decided_block"),
 )
@@ -163,6 +166,8 @@ attempt = Table(
     Column("tip", Wide, nullable=False),
     Column("purpose", String(8), nullable=False),
     Column("block", BigInteger, nullable=False),
+    # Where these bytes have left through, in that order, by name.
+    Column("doors", Text, nullable=False, server_default="[]"),
     # Not across intents: what was refused beyond doubt may be signed again, and signing is deterministic.
     UniqueConstraint("intent", "hash"),
 )
@@ -182,6 +187,15 @@ outcome = Table(
     Column("gas_used", BigInteger),
     Column("gas_price", Wide),
     Column("logs", Text),
+)
+
+toll = Table(
+    "toll",
+    metadata,
+    Column("intent", ForeignKey("intent.id"), primary_key=True),
+    Column("block_hash", String(66), nullable=False),
+    # Of its worth, in basis points, in the block of its action; null where the chain would not say.
+    Column("lost_bps", BigInteger),
 )
 
 breaker = Table(

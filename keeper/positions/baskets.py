@@ -9,6 +9,7 @@ from typing import Final
 from keeper.chain.assets import Assets
 from keeper.chain.baskets import Baskets
 from keeper.chain.node import Node
+from keeper.chain.quotes import quotes
 from keeper.domain.baskets import (
     MOST_MEASURE,
     BasketRule,
@@ -17,14 +18,18 @@ from keeper.domain.baskets import (
     measure_up,
     urgency_down,
     weighed,
+    worth,
 )
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
-from keeper.domain.plans import Asset, Move, Plan
-from keeper.domain.units import BPS, NOBODY, Address, mul_div_down
+from keeper.domain.flights import Receipt
+from keeper.domain.plans import Asset, Move, Plan, Stake
+from keeper.domain.quotes import Quote
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import BASE, BPS, NOBODY, WAD, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.basket_drift import blind_when_old, judge
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond, share_lost_up
 from keeper.protocols.basket_thresholds import REBALANCE, Finding, Offer, rebalance_call
 from keeper.size.reweigh import balances_after, reweigh
 
@@ -33,6 +38,7 @@ class BasketPositions:
     """The baskets of `owners` under the contract at `thresholds`; `Misconfigured` when there is no such contract."""
 
     def __init__(self, node: Node, thresholds: Address, owners: Sequence[Address], doubts: Doubts) -> None:
+        self._node: Final = node
         self.baskets: Final = Baskets(node, thresholds, owners)
         self.assets: Final = Assets(node)
         self.doubts: Final = doubts
@@ -57,6 +63,18 @@ class BasketPositions:
             self._look(sight, self._verdict(sight, block), finding, block)
             for sight, finding in zip(sights, findings, strict=True)
         )
+
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        """Of all that the basket holds, by its feeds."""
+        del receipt
+        was, is_now = (self.baskets.sights([key], block)[0] for block in (before, at))
+        if was.blind or is_now.blind:
+            return None
+        return share_lost_up(worth(was.lines), worth(is_now.lines))
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        """The feeds' prices beside the pools'."""
+        return quotes(self._node, self.baskets.beliefs(self.baskets.sights(keys, block)), block, seconds)
 
     def _verdict(self, sight: BasketSight, block: Block) -> Verdict:
         return blind_when_old(judge(sight, block.timestamp), sight, self.doubts.max_price_age)
@@ -128,7 +146,10 @@ class BasketBreach:
             _, _, measure = REBALANCE.read(returned)
             return moves, drift_measure(measure)
 
-        return Draft(plan, rebalance_call(self.sight.key, offers, deadline), outcome)
+        lines = {line.token: line for line in self.sight.lines}
+        sold = sum(mul_div_down(t.amount_in, lines[t.sell].price, lines[t.sell].unit) for t in trades)
+        stake = Stake(sold // (WAD // BASE))
+        return Draft(plan, rebalance_call(self.sight.key, offers, deadline), outcome, stake=stake)
 
 
 def _moves(offers: Sequence[Offer], book: Mapping[Address, Asset]) -> tuple[Move, ...]:

@@ -10,19 +10,22 @@ from keeper.chain.assets import Assets
 from keeper.chain.loans import Loans
 from keeper.chain.mirror import Mirror
 from keeper.chain.node import Node
+from keeper.chain.quotes import quotes
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
+from keeper.domain.flights import Receipt
 from keeper.domain.loan_band import measure_down, urgency_down
 from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
-from keeper.domain.plans import Move, Plan
+from keeper.domain.plans import Move, Plan, Stake
+from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decimal_text
+from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decimal_text, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
 from keeper.positions.loan_screened import Screened, Verdicts
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond
+from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond, share_lost_up
 from keeper.protocols.loan_thresholds import (
     REBALANCE,
     UNWITNESSED,
@@ -31,6 +34,7 @@ from keeper.protocols.loan_thresholds import (
     rebalance_call,
     witness_call,
 )
+from keeper.size.stake import loan_stake
 from keeper.size.steps import Step
 
 # `check` can quote only the liquidity in range, so what it says of pools is for the pools themselves to confirm.
@@ -50,6 +54,7 @@ class LoanPositions:
         doubts: Doubts,
         mirrored_from: int = MIRRORED_FROM,
     ) -> None:
+        self._node: Final = node
         self.loans: Final = Loans(node, thresholds, owners)
         self.assets: Final = Assets(node)
         self.doubts: Final = doubts
@@ -98,6 +103,18 @@ class LoanPositions:
             self._look(sight, self._verdict(sight, snapshot), finding, block)
             for sight, finding in zip(snapshot.sights, findings, strict=True)
         )
+
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        """Of the account's collateral less its debt, as Aave values both."""
+        del receipt
+        loans = [self.loans.accounts.sights([key], block)[0].loan for block in (before, at)]
+        was, is_now = (None if loan is None else loan.collateral_base - loan.debt_base for loan in loans)
+        return None if was is None or is_now is None else share_lost_up(was, is_now)
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        """Aave's prices beside the pools'."""
+        rules = [sight.rule for sight in self.loans.accounts.sights(keys, block) if sight.rule]
+        return quotes(self._node, self.loans.beliefs(rules, block), block, seconds)
 
     def _verdict(self, sight: Sight, snapshot: Snapshot) -> Verdict:
         verdict = judge(sight, snapshot.block.timestamp)
@@ -208,7 +225,14 @@ class LoanBreach:
             return way.moves(sold, owed, swapped, step.amount, step.fee), health_measure(health)
 
         call = rebalance_call(key, step.amount, limit, step.fee, deadline, way.action)
-        return Draft(plan, call, outcome, otherwise)
+        return Draft(plan, call, outcome, otherwise, self._stake(step, market))
+
+    def _stake(self, step: Step, market: LoanMarket) -> Stake:
+        """Above the ceiling nothing is at risk."""
+        measure = measure_down(self.loan, self.rule.terms.in_leverage)
+        urgency = urgency_down(measure, self.rule, self.loan)
+        moved = mul_div_down(step.amount, market.debt_price, market.debt_unit)
+        return loan_stake(self.loan, market.bonus_bps, urgency, moved)
 
     def _witnessing(self) -> Draft:
         """Put the breach on record, so that the rule's hold begins."""

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from keeper.domain.blocks import Block
-from keeper.domain.plans import Call, Move, Plan
+from keeper.domain.flights import Receipt
+from keeper.domain.plans import Call, Move, Plan, Stake
+from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import Address
+from keeper.domain.units import BPS, Address, mul_div_up
 from keeper.domain.verdicts import Kind, Measure, Verdict
 
 UNHURRIED: Final = 2**128
@@ -35,12 +37,14 @@ class Draft:
     """A sized plan and the exact call that carries it out; `outcome` reads what that call returned.
 
     `otherwise` drafts with more questions, for when the rehearsal fails or `outcome` says `Unsafe` of a quick draft.
+    Without a `stake` nobody can say what it is worth.
     """
 
     plan: Plan
     call: Call
     outcome: Callable[[bytes], tuple[tuple[Move, ...], Measure]]
     otherwise: Callable[[], Draft] | None = None
+    stake: Stake | None = None
 
 
 class Breach(Protocol):
@@ -114,3 +118,19 @@ class Positions(Protocol):
 
     def look(self, block: Block) -> tuple[Look, ...]:
         """Every rule for a person to see, the contract asked about each."""
+
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        """What share of its worth a position lost in the block `at` of an action, whose parent is `before`.
+
+        In basis points; None where it cannot be told, and the market's own move of that block counted in.
+        """
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        """The prices that these rules go by beside those of the pools they would trade in; none where no feed is."""
+
+
+def share_lost_up(before: int, after: int) -> int | None:
+    """What share of a worth is gone, in basis points; None where there was none to lose."""
+    if before <= 0:
+        return None
+    return max(mul_div_up(before - after, BPS, before), 0)

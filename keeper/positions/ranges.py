@@ -11,7 +11,9 @@ from keeper.chain.node import Node
 from keeper.chain.ranges import Ranges
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
+from keeper.domain.flights import Receipt
 from keeper.domain.plans import Move, Plan
+from keeper.domain.quotes import Quote
 from keeper.domain.ranges import (
     WHOLE_PER_BPS,
     Action,
@@ -23,12 +25,13 @@ from keeper.domain.ranges import (
     RangeSight,
     tick_measure,
 )
-from keeper.domain.units import BPS, Address, mul_div_down
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import BPS, Address, mul_div_down, mul_div_up
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.range_exit import case_of, judge
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen, beyond
 from keeper.protocols.liquidity import Venue, venue_of_swaps
-from keeper.protocols.range_thresholds import COMPOUND, REBALANCE, Finding, act_call, rule_fields
+from keeper.protocols.range_thresholds import COMPOUND, REBALANCE, Finding, act_call, lost_logged, rule_fields
 from keeper.size.recentre import Prospect, Step, prospect
 
 _NAMES: Final = {Action.RECENTRE: "recentre", Action.EXIT: "exit", Action.COMPOUND: "compound"}
@@ -66,6 +69,17 @@ class RangePositions:
         keys = self.ranges.keys.at(block)
         sights, findings = self.ranges.sights(keys, block), self.ranges.findings(keys, block)
         return tuple(self._look(s, f, block) for s, f in zip(sights, findings, strict=True))
+
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        """As the contract itself has measured and logged it, by the pool's mean."""
+        del before, at
+        lost = lost_logged(key, receipt.logs)
+        return None if lost is None else mul_div_up(lost, 1, WHOLE_PER_BPS)
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        """None: a range goes by the price of the pool it lies in."""
+        del keys, block, seconds
+        return ()
 
     def _judged(self, sight: RangeSight, block: Block) -> tuple[Verdict, RangeBreach | None]:
         """The verdict with what sizing adds to it, and the breach if it is one."""

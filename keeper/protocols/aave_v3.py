@@ -37,9 +37,10 @@ LATEST_ROUND: Final = Method("latestRoundData", (), ("uint80", "int256", "uint25
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """A reserve's own parameters and tokens; threshold in bps."""
+    """A reserve's own parameters and tokens; threshold and liquidation bonus in bps."""
 
     threshold_bps: int
+    bonus_bps: int
     unit: int
     a_token: Address
     variable_debt: Address
@@ -51,6 +52,7 @@ def read_reserve(returned: bytes) -> Reserve:
     bits = reserve[0]
     return Reserve(
         threshold_bps=bits >> 16 & 0xFFFF,
+        bonus_bps=bits >> 32 & 0xFFFF,
         unit=10 ** (bits >> 48 & 0xFF),
         a_token=address(reserve[8]),
         variable_debt=address(reserve[10]),

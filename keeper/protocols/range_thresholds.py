@@ -13,6 +13,7 @@ from typing import Final
 from eth_utils.crypto import keccak
 
 from keeper.domain.errors import Blind
+from keeper.domain.flights import Log
 from keeper.domain.plans import Call
 from keeper.domain.ranges import (
     Action,
@@ -53,6 +54,14 @@ COMPOUND: Final = Method("compound", ("address", "uint256", _PLAN), ("uint256", 
 _READ: Final = Method("read", ("address", "address", "address", "address[]", "uint256[]"), (f"{_ROW}[]",))
 
 RULE_SET_TOPIC: Final = "0x" + keccak(text=f"RuleSet(address,uint256,{_RULE})").hex()
+_LOST: Final = frozenset(
+    ("0x" + keccak(text=event).hex(),)
+    for event in (
+        "Recentred(address,uint256,address,uint256,uint256,int256,int256,uint256,uint256)",
+        "Exited(address,uint256,address,uint256,uint256,uint256,uint256)",
+    )
+)
+"""The topics of those logs whose last word is what was lost."""
 MOST_ROWS: Final = 256
 """More positions than this are too much gas for one question."""
 _2_BITS: Final = 2**2 - 1
@@ -97,6 +106,19 @@ def act_call(
     """The call that acts on a rule; `least` and `deadline` are the keeper's own bounds inside the rule's."""
     method = COMPOUND if action is Action.COMPOUND else REBALANCE
     return Call(key.thresholds, method.call(key.owner, key.id, (sells_token0, amount, least, deadline)))
+
+
+def lost_logged(key: RuleKey, logs: Sequence[Log]) -> int | None:
+    """What a recentring or an exit lost of the value taken out, in hundred-millionths, as its log says."""
+    mine = (f"0x{int(key.owner, 16):064x}", f"0x{key.id:064x}")
+    for log in logs:
+        if (
+            log.address.lower() == key.thresholds.lower()
+            and log.topics[:1] in _LOST
+            and log.topics[1:3] == mine
+        ):
+            return int(log.data[-64:], 16)
+    return None
 
 
 def rule_fields(rule: RangeRule) -> tuple[str | int, ...]:

@@ -23,6 +23,8 @@ _OUT_OF_REACH: Final = 2**128
 _MAX_WORD: Final = 2**256 - 1
 
 SLOT0: Final = Method("slot0", (), ("uint160", "int24", "uint16", "uint16", "uint16", "uint8", "bool"))
+OBSERVE: Final = Method("observe", ("uint32[]",), ("int56[]", "uint160[]"))
+"""Reverts where the pool keeps no record that old."""
 LIQUIDITY: Final = Method("liquidity", (), ("uint128",))
 
 

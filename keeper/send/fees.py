@@ -26,7 +26,7 @@ class SendLimits:
     can still be cancelled. `tip_wei` is the first bid's tip. A transaction not mined `stuck_blocks` after it was sent
     is replaced by a higher bid, and sooner and with more tip as less is left of the `deadline_seconds` it was given.
     `final_depth` stands in for finality where a node knows no `finalized` block. An action for a contract named in
-    `worth_wei` bids no more than leaves its gas within that sum.
+    `worth_wei` bids no more than leaves its gas within that sum, nor than within what the intent says it is worth.
     """
 
     max_fee_wei: int
@@ -54,17 +54,17 @@ class SendLimits:
 
     def ceiling(self, intent: Intent) -> int:
         """The most this action may bid: neither more than any, nor than it is worth, should it use all its gas."""
-        worth = self.worth_wei.get(intent.plan.key.thresholds)
-        if worth is None:
-            return self.action_fee_wei
-        return min(self.action_fee_wei, mul_div_down(worth, 1, intent.gas_limit))
+        worths = (self.worth_wei.get(intent.plan.key.thresholds), intent.worth.wei if intent.worth else None)
+        bids = (mul_div_down(worth, 1, intent.gas_limit) for worth in worths if worth is not None)
+        return min([self.action_fee_wei, *bids])
 
 
-def first_fees(base_fee: int, limits: SendLimits, ceiling: int) -> Fees:
+def first_fees(base_fee: int, limits: SendLimits, ceiling: int, why: str = "") -> Fees:
     """A bid that five full blocks in a row do not outgrow; `Unsafe` when the base fee is above `ceiling` already."""
     if base_fee > ceiling:
         raise Unsafe(
             f"send: the base fee of {gwei_text(base_fee)} gwei is above the {gwei_text(ceiling)} gwei an action may bid"
+            f"{f': {why}' if why else ''}"
         )
     max_fee = min(market_fee(base_fee, limits.tip_wei), ceiling)
     return Fees(max_fee, min(limits.tip_wei, max_fee))

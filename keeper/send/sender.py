@@ -126,7 +126,8 @@ class Sender:
         if waiting is not None:
             raise Unsafe(f"send: nonce {waiting.nonce} awaits inclusion, and one is in flight at a time")
         self._held = None
-        fees = first_fees(head.base_fee, self._limits, self._limits.ceiling(intent))
+        why = intent.worth.why if intent.worth else ""
+        fees = first_fees(head.base_fee, self._limits, self._limits.ceiling(intent), why)
         nonce = self._next_nonce(intent.gas_limit * fees.max_fee)
         attempt = self._sign(intent, nonce, Purpose.ACT, fees, head)
         reach("after_sign")

@@ -241,6 +241,20 @@ def test_pruning__forgets_flights_long_over_and_never_the_last_nonce_nor_what_is
     assert journal.actions()[-1] == opened
 
 
+def test_what_an_action_lost__is_kept_by_the_block_it_is_in_and_forgotten_with_its_flight(
+    journal: Journal,
+) -> None:
+    for number in range(2):
+        journal.open_intent(intent(f"{number}", block(100)), CHAIN, KEEPER, number, attempt(number))
+        journal.record(f"{number}", Step(200, State.FINAL, "send: done", RECEIPT))
+    journal.weigh("0", "0xaa", 12)
+    journal.weigh("0", "0xbb", None)
+    journal.weigh("1", "0xaa", 7)
+    assert journal.tolls(["0", "1", "2"]) == {"0": ("0xbb", None), "1": ("0xaa", 7)}
+    journal.prune(before=1, ended_before=2**40)
+    assert journal.tolls(["0", "1"]) == {"1": ("0xaa", 7)}
+
+
 def test_a_breaker__that_was_reset__counts_only_what_was_opened_since(journal: Journal) -> None:
     for number in range(3):
         journal.open_intent(intent(f"{number}", block(number)), CHAIN, KEEPER, number, attempt(number))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -59,16 +60,24 @@ def write_version_2(engine: sa.Engine) -> None:
                 "state": "included" if number == 0 else "broadcast",
             }
             planned = intent(name)
-            kept = rows.intent_row(rows_flight(planned)) | held
+            kept = {**_known(rows.intent_row(rows_flight(planned)), old.intent), **held}
             db.execute(sa.insert(old.intent), kept)
             db.execute(
                 sa.insert(old.nonce), {"chain": CHAIN, "sender": KEEPER, "number": number, "intent": name}
             )
-            db.execute(sa.insert(old.attempt), rows.attempt_row(name, 1, attempt(1)))
+            db.execute(sa.insert(old.attempt), _known(rows.attempt_row(name, 1, attempt(1)), old.attempt))
             state = State.INCLUDED if number == 0 else State.BROADCAST
             receipt = RECEIPT if number == 0 else None
             db.execute(sa.insert(old.outcome), rows.step_row(name, 1, Step(11, state, "send: so", receipt)))
-        db.execute(sa.insert(old.attempt), rows.attempt_row("replaced", 2, attempt(2, Purpose.CANCEL)))
+        db.execute(
+            sa.insert(old.attempt),
+            _known(rows.attempt_row("replaced", 2, attempt(2, Purpose.CANCEL)), old.attempt),
+        )
+
+
+def _known(row: dict[str, Any], table: sa.Table) -> dict[str, Any]:
+    """What of today's row an older table has a column for."""
+    return {name: value for name, value in row.items() if name in table.c}
 
 
 def rows_flight(planned: rows.Intent) -> rows.Flight:

@@ -127,6 +127,10 @@ def test_a_drifted_basket__lands_on_its_destination__and_the_next_turn_leaves_it
         assert share_of_ether(world, owner) == pytest.approx(lands, abs=0.05)
         expected, reached = intent.plan.after.value, after.verdicts[0].measure.value
         assert expected == pytest.approx(reached, abs=30)
+        assert kept.journal.tolls([intent.id])[intent.id][1] in range(1, 20)
+        (quote,) = kept.watched[0].quotes([verdict.key], kept.node.head(), 12)
+        assert abs(quote.apart_bps) < 30
+        assert abs(quote.spot - quote.believed) * 100 < quote.believed
 
 
 def test_a_dry_run__rehearses_and_signs_nothing(

@@ -107,6 +107,14 @@ def take_turn(keeper: Keeper) -> Turn:
     return keeper.turn(keeper.node.head())
 
 
+def lost_bps(keeper: Keeper, intent_id: str) -> int:
+    """What the journal holds that an action cost its position."""
+    assert keeper.journal is not None
+    _, lost = keeper.journal.tolls([intent_id])[intent_id]
+    assert lost is not None
+    return lost
+
+
 @pytest.mark.parametrize("usd", [2_300, 1_700])
 def test_a_range_left_by_the_price__is_moved_around_it__and_the_next_turn_leaves_it_alone(
     world: World, open_range: Callable[..., int], keeper: OpenKeeper, usd: int
@@ -132,6 +140,7 @@ def test_a_range_left_by_the_price__is_moved_around_it__and_the_next_turn_leaves
             (Kind.WITHIN, "range: inside its trigger")
         ]
         assert after.intents == ()
+        assert 0 < lost_bps(kept, intent.id) < 50
     token = ("tokenOfOwnerByIndex(address,uint256)", "(uint256)", owner, 0)
     new = world.call(manager, *token)[0]
     assert new != old
@@ -156,6 +165,7 @@ def test_a_range_beyond_a_cutoff__is_left_for_the_token_the_owner_wants(
         assert intent.plan.action == "exit"
         world.mine()
         assert [verdict.why for verdict in take_turn(kept).verdicts] == ["rule: none is set"]
+        assert 0 < lost_bps(kept, intent.id) < 100
     # On the way down it all became ether, some 20.3 of it, which is sold at 1,700.
     assert 34_000 * 10**6 < world.balance("USDC", owner) - before < 35_000 * 10**6
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from keeper.domain.errors import Misconfigured, Unsafe
 from keeper.domain.flights import Fees
+from keeper.domain.plans import Worth
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import GWEI
 from keeper.send.fees import (
@@ -79,6 +80,26 @@ def test_an_action__that_is_worth_so_much__bids_no_more_than_its_gas_then_costs(
     assert limits.ceiling(elsewhere) == limits.action_fee_wei
     with pytest.raises(Unsafe, match="an action may bid"):
         first_fees(ceiling + 1, limits, ceiling)
+
+
+@given(
+    st.none() | st.integers(0, 10**18), st.none() | st.integers(0, 10**18), st.integers(1, 10**7), WEI, WEI
+)
+def test_whatever_an_action_is_worth__no_bid_for_it_costs_more_nor_more_than_the_operator_allows(
+    said: int | None, reckoned: int | None, gas: int, base_fee: int, old: int
+) -> None:
+    limits = SendLimits(500 * GWEI, GWEI, worth_wei={} if said is None else {COUNTER: said})
+    worth = None if reckoned is None else Worth(reckoned, "so much is at risk")
+    wanted = replace(intent(gas=gas), worth=worth)
+    ceiling = limits.ceiling(wanted)
+    bids: list[Fees | None] = [replacement_fees(Fees(old, 0), base_fee, 4 * GWEI, ceiling)]
+    try:
+        bids.append(first_fees(base_fee, limits, ceiling))
+    except Unsafe:
+        assert base_fee > ceiling
+    for bid in filter(None, bids):
+        assert bid.max_fee <= limits.action_fee_wei
+        assert bid.max_fee * gas <= min(most for most in (said, reckoned, 2**256) if most is not None)
 
 
 @pytest.mark.parametrize(

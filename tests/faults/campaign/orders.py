@@ -9,7 +9,9 @@ from pathlib import Path
 from keeper import app
 from keeper.chain.node import Node, Question
 from keeper.domain.blocks import Block
+from keeper.domain.flights import Receipt
 from keeper.domain.plans import Call, Plan
+from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import NOBODY, Address
 from keeper.domain.verdicts import Kind, Measure, Verdict
@@ -60,6 +62,12 @@ class Orders:
         return Seen(tuple(verdicts), breached)
 
     def look(self, block: Block) -> tuple[Look, ...]:
+        return ()
+
+    def lost_bps_up(self, key: RuleKey, receipt: Receipt, before: Block, at: Block) -> int | None:
+        return None
+
+    def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
         return ()
 
 
