@@ -121,7 +121,7 @@ Keep = Annotated[
     Path | None,
     typer.Option("--keep", help="A folder that remembers what is done, to resume after an interruption."),
 ]
-Out = Annotated[Path, typer.Option(help="The folder for plan.html and rule.toml.")]
+Out = Annotated[Path, typer.Option(help="The folder for plan.html, plan.json and rule.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -632,14 +632,16 @@ def _tell_plan(question: Question, effort: Effort, scheduler: str | None, out: P
                 found = find(question, effort, on_progress)
         else:
             found = find(question, effort, on_progress)
+    told = json.dumps(_plan_json(found, out), indent=2, allow_nan=False)
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / "rule.toml").write_text(found.rule_file, encoding="utf-8")
+        (out / "plan.json").write_text(f"{told}\n", encoding="utf-8")
         write_plan(found, out / "plan.html")
     except OSError as error:
         raise Misconfigured(f"plan: {out} cannot be written to ({error.strerror or error})") from error
     if as_json:
-        print(json.dumps(_plan_json(found, out), indent=2, allow_nan=False))
+        print(told)
     else:
         from rich.console import Console
 
@@ -667,6 +669,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 def _plan_json(found: Findings, out: Path) -> dict[str, Any]:
     front = found.front
     return {
+        "kind": found.scores.kind,
         "title": found.title,
         "objective": found.objective,
         "risk_aversion": found.risk_aversion,

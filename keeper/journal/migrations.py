@@ -47,5 +47,10 @@ def _several_keepers(op: Operations) -> None:
     op.add_column("intent", sa.Column("epoch", sa.BigInteger, nullable=False, server_default="0"))
 
 
-STEPS: Final[dict[int, Step]] = {2: _several_keepers}
+def _valued(op: Operations) -> None:
+    """What a position and its assets were worth when an intent was decided."""
+    op.add_column("intent", sa.Column("valued", sa.Text))
+
+
+STEPS: Final[dict[int, Step]] = {2: _several_keepers, 3: _valued}
 """From each version to the next."""

@@ -3,8 +3,8 @@
 `about` says what this journal is and how far the chain is known to be final, `lease` who writes it. `turn` and
 `verdict` say what was seen and judged at a block; `intent`, `nonce` and `attempt` what was decided and signed;
 `outcome` is each flight's story, only ever added to, its last row being where the flight stands. `breaker` holds what
-has tripped. A number that may exceed 64 bits is kept as decimal text; moves and measures of an intent are JSON, for
-they are read only with it.
+has tripped. A number that may exceed 64 bits is kept as decimal text; moves, measures and prices of an intent are JSON,
+for they are read only with it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 3
+VERSION = 4
 """Raised with every change to the tables; a journal of a higher one is refused."""
 
 
@@ -139,6 +139,8 @@ intent = Table(
     Column("deadline", BigInteger, nullable=False),
     Column("why", Words, nullable=False),
     Column("epoch", BigInteger, nullable=False, server_default="0"),
+    # What all was worth as it was decided; null where an older keeper decided, or nobody could say.
+    Column("valued", Text),
     Index("intent_by_state", "state"),
     Index("intent_by_owner", "owner", "decided_block"),
 )
