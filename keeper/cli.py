@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from keeper import planning
 from keeper.domain.errors import KeeperError, Misconfigured
+from keeper.planning.backtests import backtest
+from keeper.planning.plans import plan
+from keeper.planning.theories import theory
 
 if TYPE_CHECKING:
     from keeper.rules.writing import Written
@@ -38,9 +40,9 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-cli.add_typer(planning.backtest, name="backtest")
-cli.add_typer(planning.plan, name="plan")
-cli.add_typer(planning.theory, name="theory")
+cli.add_typer(backtest, name="backtest")
+cli.add_typer(plan, name="plan")
+cli.add_typer(theory, name="theory")
 
 Config = Annotated[
     Path | None,
