@@ -12,7 +12,7 @@ from keeper.domain.errors import Misconfigured
 if TYPE_CHECKING:
     from keeper.planner.bars import History
     from keeper.planner.costs import Costs
-    from keeper.planner.plan import Effort
+    from keeper.planner.plan import Effort, Question
     from keeper.planner.results import Kind
 
 
@@ -105,3 +105,21 @@ def scale(scaling: Literal["fixed", "with", "against"]) -> float:
     from keeper.planner.cases import AGAINST_VOLATILITY, FIXED, WITH_VOLATILITY
 
     return float({"fixed": FIXED, "with": WITH_VOLATILITY, "against": AGAINST_VOLATILITY}[scaling])
+
+
+def beside(
+    question: Question, compare: Sequence[str] | None, targets: Sequence[float] = (), threshold: float = 0.0
+) -> Question:
+    """The same question, with the rules that are there already to be compared with as well."""
+    from dataclasses import replace
+
+    from keeper.planner.rivals import Setting, rivals
+
+    if not compare:
+        return question
+    history = question.histories[0]
+    weights = (
+        (*targets, 1.0 - sum(targets)) if len(targets) == len(question.histories) == 1 else tuple(targets)
+    )
+    found = rivals(compare, Setting(question.kind, history.seconds, weights, threshold))
+    return replace(question, thumbs={**found, **question.thumbs})

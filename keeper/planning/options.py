@@ -83,5 +83,12 @@ Keep = Annotated[
     Path | None,
     typer.Option("--keep", help="A folder that remembers what is done, to resume after an interruption."),
 ]
+Compare = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="RULE_OR_FILE",
+        help="A rule to score beside it: rule.toml, plan.json, the JSON of `keeper rule show`, or trigger=0.05,…",
+    ),
+]
 Out = Annotated[Path, typer.Option(help="The folder for plan.html, plan.json and rule.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

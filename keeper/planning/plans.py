@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from keeper.planning.findings_told import tell_plan
-from keeper.planning.inputs import band_of, costs_of, effort, histories
+from keeper.planning.inputs import band_of, beside, costs_of, effort, histories
 from keeper.planning.options import (
     SETTINGS,
     AtMost,
@@ -18,6 +18,7 @@ from keeper.planning.options import (
     Capital,
     CloseFactor,
     Column,
+    Compare,
     Cooldown,
     Depth,
     End,
@@ -81,6 +82,7 @@ def plan_basket(
     scheduler: Scheduler = None,
     workers: Workers = -1,
     keep: Keep = None,
+    compare: Compare = None,
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
@@ -93,7 +95,14 @@ def plan_basket(
         histories(prices, column, start, end), target, wish(objective, at_most, risk_aversion), costs, capital,
         [float(cooldown)], [float(look)],
     )  # fmt: skip
-    tell_plan(question, effort(trials, paths, folds, seed, backend, workers, keep), scheduler, out, as_json)
+    question = beside(question, compare, targets=target)
+    tell_plan(
+        question,
+        effort(trials, paths, folds, seed, backend, workers, keep),
+        scheduler,
+        out,
+        as_json,
+    )
 
 
 @plan.command("loan")
@@ -138,6 +147,7 @@ def plan_loan(
     scheduler: Scheduler = None,
     workers: Workers = -1,
     keep: Keep = None,
+    compare: Compare = None,
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
@@ -159,7 +169,14 @@ def plan_loan(
         wish(objective, at_most, risk_aversion), costs, (supply_rate, borrow_rate), capital,
         [float(cooldown)], [float(look)], Assets(collateral, debt, debt_decimals),
     )  # fmt: skip
-    tell_plan(question, effort(trials, paths, folds, seed, backend, workers, keep), scheduler, out, as_json)
+    question = beside(question, compare, threshold=liquidation_threshold)
+    tell_plan(
+        question,
+        effort(trials, paths, folds, seed, backend, workers, keep),
+        scheduler,
+        out,
+        as_json,
+    )
 
 
 @plan.command("range")
@@ -191,6 +208,7 @@ def plan_range(
     scheduler: Scheduler = None,
     workers: Workers = -1,
     keep: Keep = None,
+    compare: Compare = None,
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
@@ -204,4 +222,11 @@ def plan_range(
         history, fee_yield, wish(objective, at_most, risk_aversion), costs, capital,
         [float(cooldown)], [float(look)],
     )  # fmt: skip
-    tell_plan(question, effort(trials, paths, folds, seed, backend, workers, keep), scheduler, out, as_json)
+    question = beside(question, compare)
+    tell_plan(
+        question,
+        effort(trials, paths, folds, seed, backend, workers, keep),
+        scheduler,
+        out,
+        as_json,
+    )

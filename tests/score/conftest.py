@@ -55,7 +55,7 @@ class Ran:
         return price if self.world.weth_is_token0 else 1 / price
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ran(forked_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """A loan, a basket and a range that a fall takes out of their bands; somebody trades just before the basket."""
     world, folder = forked_world, tmp_path_factory.mktemp("score")

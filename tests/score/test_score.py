@@ -203,3 +203,25 @@ def test_a_question__that_cannot_be__is_one_sentence(ran: Ran, words: list[str],
     done = CliRunner().invoke(cli, ["score", "--config", str(ran.config), *words])
     assert isinstance(done.exception, Misconfigured)
     assert str(done.exception).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("loan", ["--target", "1.7"]), ("basket", ["--target", "0.5"]), ("range", ["--fee-yield", "0.1"])],
+)
+def test_a_rule_on_chain__as_it_is_shown__is_scored_beside_a_plan(
+    ran: Ran, tmp_path: Path, kind: str, words: list[str]
+) -> None:
+    roles = ran.world.roles
+    owner = {"loan": roles.owner, "basket": roles.twin, "range": roles.stranger}[kind]
+    shown = CliRunner().invoke(
+        cli, ["rule", "show", owner, "--config", str(ran.config), "--json"], catch_exceptions=False
+    )
+    (tmp_path / "rules.json").write_text(shown.stdout, encoding="utf-8")
+    asked = ["plan", kind, *words, "--from", "2020-01-01", "--to", "2020-03-31", "--out", str(tmp_path)]
+    quick = ["--trials", "0", "--paths", "0", "--folds", "0", "--compare", str(tmp_path / "rules.json")]
+    done = CliRunner().invoke(cli, [*asked, *quick, "--json"], catch_exceptions=False)
+    first, *others = json.loads(done.stdout)["compared"]
+    assert first["name"] == f"{owner[:6]}… {kind} 0"
+    assert first["metrics"]["trades"] > 0
+    assert others, "the rules of thumb are there as before"
