@@ -1,7 +1,8 @@
 """The command line: every command is one door to the rooms below, opened only when it is called.
 
 Exit codes: 0 all is well; 1 the chain or the journal could not be used; 2 the command, the configuration or a key is
-wrong; 3 (`look`, `doctor`) something asks for attention; 4 (`explain`, `resume`, `rule`) there is no such thing.
+wrong; 3 (`look`, `doctor`, `score`) something asks for attention; 4 (`explain`, `resume`, `rule`, `score`) there is no
+such thing.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
-from keeper import planning
 from keeper.domain.errors import KeeperError, Misconfigured
+from keeper.planning.backtests import backtest
+from keeper.planning.plans import plan
+from keeper.planning.theories import theory
 
 if TYPE_CHECKING:
     from keeper.rules.writing import Written
@@ -37,9 +40,9 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-cli.add_typer(planning.backtest, name="backtest")
-cli.add_typer(planning.plan, name="plan")
-cli.add_typer(planning.theory, name="theory")
+cli.add_typer(backtest, name="backtest")
+cli.add_typer(plan, name="plan")
+cli.add_typer(theory, name="theory")
 
 Config = Annotated[
     Path | None,
@@ -236,6 +239,61 @@ def doctor(config: Config = None, as_json: Json = False) -> None:
     worst = max(finding.grade for finding in findings)
     if worst is not Grade.GOOD:
         raise typer.Exit(ATTENTION if worst is Grade.POOR else 1)
+
+
+@cli.command()
+def score(
+    owner: Annotated[str | None, typer.Option(help="Only this owner's rules.")] = None,
+    rule_number: Annotated[
+        int | None, typer.Option("--rule", help="Only rules of this number.", min=0)
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="What was decided from this day or time on.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="And until then; a bare date takes its whole day in.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--plan", help="The plan.json of `keeper plan`: what a year was to cost.")
+    ] = None,
+    native: Annotated[
+        str, typer.Option(help="The token that wraps what gas is paid in: its symbol or address.")
+    ] = "WETH",
+    ether: Annotated[float | None, typer.Option(help="One price for what gas is paid in.", min=0)] = None,
+    tolerate: Annotated[
+        float | None,
+        typer.Option(metavar="PERCENT", help="Exit 3 if a rule's actions cost this much above plan."),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a row per action.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what each action cost, part by part, beside its plan; exit 4 if the journal holds none.
+
+    Example: keeper score --plan build/plan.json --tolerate 20
+    """
+    from keeper import show
+    from keeper.score import telling
+    from keeper.score.account import Wanted, account, read_promise
+    from keeper.settings import read_settings
+
+    if as_csv and as_json:
+        raise Misconfigured("score: ask for --csv or for --json, not for both")
+    settings = read_settings(_config(config))
+    promise = None if against is None else read_promise(against)
+    wanted = Wanted(owner, rule_number, start, end, native, ether)
+    found = account(settings.journal.place, settings.kinds, wanted, promise)
+    if found is None or not found.actions:
+        print("journal: of what is asked for it holds no action that is in a block", file=sys.stderr)
+        raise typer.Exit(UNKNOWN)
+    if as_csv:
+        telling.write_csv(found, settings.kinds, sys.stdout)
+    elif as_json:
+        show.print_json(telling.account_json(found, settings.kinds))
+    else:
+        telling.print_account(show.console(), found, settings.kinds)
+    if tolerate is not None and any(by * 100 > tolerate for by in found.dearer_by().values()):
+        raise typer.Exit(ATTENTION)
 
 
 @cli.command()

@@ -112,6 +112,8 @@ def test_a_plan_of_a_loan__writes_the_rule_and_the_page_and_tells_both(tmp_path:
     found = told("plan", "loan", *words, "--from", "2020-02-15", "--to", "2020-12-31")
     written = tomllib.loads((tmp_path / "rule.toml").read_text(encoding="utf-8"))
     assert found["rule"] == written
+    assert json.loads((tmp_path / "plan.json").read_text(encoding="utf-8")) == found
+    assert found["kind"] == "loan"
     assert written["debt"] == "0x" + "22" * 20
     command = shlex.split(found["command"])
     assert Path(command[0]).name == "keeper"

@@ -34,6 +34,29 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Spot:
+    """A pool's price before a swap: token1 per token0 as a square root in Q64.96; `fee` in millionths."""
+
+    sold: Address
+    bought: Address
+    fee: int
+    sqrt_price: int
+
+
+@dataclass(frozen=True, slots=True)
+class Valuation:
+    """What a position and a whole token of each asset were worth at the block decided on, in WAD of `money`.
+
+    Nothing is decided by it; it is kept for whoever asks later what acting cost.
+    """
+
+    money: str
+    worth: int
+    prices: tuple[tuple[Asset, int], ...]
+    spots: tuple[Spot, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One action of a rule: what is to be moved, and the measure expected after it."""
 
@@ -41,6 +64,7 @@ class Plan:
     action: str
     moves: tuple[Move, ...]
     after: Measure
+    valued: Valuation | None = None
 
     def move(self, verb: str) -> Move:
         """The move of this verb; KeyError when there is none."""

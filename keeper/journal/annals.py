@@ -106,6 +106,20 @@ class Annals(Reader):
             found = {row["number"]: row for row in db.execute(query).mappings()}
         return tuple(_moment(found[number]) for number in sorted(found))
 
+    def bounds(self) -> tuple[Block, Block] | None:
+        """The first and the last block of the turns that are kept; None when there are none."""
+        ends = (turn.c.number, turn.c.id), (turn.c.number.desc(), turn.c.id.desc())
+        with self._transaction() as db:
+            found = [db.execute(select(turn).order_by(*end).limit(1)).mappings().first() for end in ends]
+        first, last = (row and rows.block_of_turn(row) for row in found)
+        return (first, last) if first and last else None
+
+    def decisions(self) -> Mapping[str, Block]:
+        """The blocks in which something was decided, by their hashes."""
+        query = select(turn).where(turn.c.hash.in_(select(intent.c.decided_hash)))
+        with self._transaction() as db:
+            return {row["hash"]: rows.block_of_turn(row) for row in db.execute(query).mappings()}
+
     def latest_flights(self, most: int) -> tuple[Flight, ...]:
         """Those that have not ended, then the `most` opened last; the newest first in each."""
         since = select(func.coalesce(func.max(intent.c.opened), 0) - most).scalar_subquery()

@@ -48,7 +48,7 @@ def _several_keepers(op: Operations) -> None:
 
 
 def _tolls_and_doors(op: Operations) -> None:
-    """What actions cost and may cost, and where their bytes left through."""
+    """What actions cost and may cost, what all was worth when they were decided, and where their bytes left through."""
     op.create_table(
         "toll",
         sa.Column("intent", sa.String(128), sa.ForeignKey("intent.id"), primary_key=True),
@@ -57,6 +57,7 @@ def _tolls_and_doors(op: Operations) -> None:
     )
     op.add_column("intent", sa.Column("worth", sa.Text))
     op.add_column("intent", sa.Column("worth_why", sa.Text, nullable=False, server_default=""))
+    op.add_column("intent", sa.Column("valued", sa.Text))
     op.add_column("attempt", sa.Column("doors", sa.Text, nullable=False, server_default="[]"))
 
 

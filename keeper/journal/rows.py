@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Attempt, Fees, Flight, Log, Purpose, Receipt, State, Step
-from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal, Worth
+from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal, Spot, Valuation, Worth
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
 from keeper.domain.verdicts import Kind, Measure, Verdict
@@ -83,6 +83,7 @@ def intent_row(flight: Flight) -> dict[str, Any]:
         "why": intent.why,
         "worth": intent.worth.wei if intent.worth else None,
         "worth_why": intent.worth.why if intent.worth else "",
+        "valued": plan.valued and _valuation_text(plan.valued),
     }
 
 
@@ -90,7 +91,13 @@ def intent_of(row: RowMapping) -> Intent:
     """The intent in a row."""
     return Intent(
         id=row["id"],
-        plan=Plan(_key(row), row["action"], _moves(row["moves"]), _measure(row["after"])),
+        plan=Plan(
+            _key(row),
+            row["action"],
+            _moves(row["moves"]),
+            _measure(row["after"]),
+            row["valued"] and _valuation(row["valued"]),
+        ),
         call=Call(Address(row["to"]), bytes(row["data"])),
         rehearsal=Rehearsal(
             _moves(row["rehearsed_moves"]), _measure(row["rehearsed_after"]), row["rehearsed_gas"]
@@ -214,4 +221,25 @@ def _measure(text: str) -> Measure:
     name, value, decimals, endless = orjson.loads(text)
     return Measure(
         name, None if value is None else int(value), decimals, None if endless is None else int(endless)
+    )
+
+
+def _valuation_text(valued: Valuation) -> str:
+    prices = [[asset.address, asset.symbol, asset.decimals, str(price)] for asset, price in valued.prices]
+    spots = [[spot.sold, spot.bought, spot.fee, str(spot.sqrt_price)] for spot in valued.spots]
+    return orjson.dumps([valued.money, str(valued.worth), prices, spots]).decode()
+
+
+def _valuation(text: str) -> Valuation:
+    money, worth, prices, spots = orjson.loads(text)
+    return Valuation(
+        money=money,
+        worth=int(worth),
+        prices=tuple(
+            (Asset(Address(address), symbol, decimals), int(price))
+            for address, symbol, decimals, price in prices
+        ),
+        spots=tuple(
+            Spot(Address(sold), Address(bought), fee, int(root)) for sold, bought, fee, root in spots
+        ),
     )

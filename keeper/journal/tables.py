@@ -4,7 +4,7 @@
 `verdict` say what was seen and judged at a block; `intent`, `nonce` and `attempt` what was decided and signed;
 `outcome` is each flight's story, only ever added to, its last row being where the flight stands. `breaker` holds what
 has tripped, `toll` what positions lost by being acted on. A number that may exceed 64 bits is kept as decimal text;
-moves and measures of an intent are JSON, for they are read only with it.
+moves, measures and prices of an intent are JSON, for they are read only with it.
 """
 
 from __future__ import annotations
@@ -142,6 +142,8 @@ intent = Table(
     # What it may cost in gas because of what is at stake, in wei, and how that was reckoned; null where nobody knew.
     Column("worth", Wide),
     Column("worth_why", Words, nullable=False, server_default=""),
+    # What all was worth as it was decided; null where an older keeper decided, or nobody could say.
+    Column("valued", Text),
     Index("intent_by_state", "state"),
     Index("intent_by_owner", "owner", "decided_block"),
 )

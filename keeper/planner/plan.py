@@ -66,6 +66,7 @@ class Question:
     its other columns.
     """
 
+    kind: Kind
     title: str
     histories: tuple[History, ...]
     build: Callable[[Sequence[History]], Case]
@@ -99,7 +100,7 @@ def plan(
     if not math.isfinite(fee[best]):
         raise Misconfigured(f"plan: none of {len(scores)} rules keeps to {wish.said}; allow more")
     every = np.column_stack([scores.parameters[name] for name in case.columns])
-    thumbs = {name: grid(case.columns, **rule)[0] for name, rule in question.thumbs.items()}
+    thumbs = {name: _rule(case, name, rule) for name, rule in question.thumbs.items()}
     named = {"planned": every[best], **thumbs}
     table = np.vstack(list(named.values()))
     lives = None
@@ -145,6 +146,13 @@ def plan(
         notes=case.notes,
         rule_file=rule_file(case.kind, told[0].rule, path, question.assets),
     )
+
+
+def _rule(case: Case, name: str, rule: Mapping[str, float]) -> Floats:
+    rules = grid(case.columns, **rule)
+    if len(rules) == 0:
+        raise Misconfigured(f"plan: the rule “{name}” contradicts itself")
+    return np.asarray(rules[0])
 
 
 def _together(first: Scores, second: Scores) -> Scores:

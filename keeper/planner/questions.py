@@ -43,6 +43,7 @@ def basket_question(
     fixed = {"cooldown": cooldowns[0], "look": looks[0], "scale": float(wish.scaling)}
     widest = max(0.9 * least, 0.01)
     return Question(
+        kind="basket",
         title=f"A basket of {' / '.join(f'{each:.0%}' for each in targets)}",
         histories=tuple(histories),
         build=partial(_basket, targets=tuple(targets), costs=costs, capital=capital),
@@ -108,6 +109,7 @@ def loan_question(
             "ceiling": health_of(low, lending.threshold),
         }
     return Question(
+        kind="loan",
         title=f"A loan held at a health of {target:.2f} ({leverage:.2f} times leveraged)",
         histories=(history,),
         build=partial(_loan, lending=lending, costs=costs, rates=rates, capital=capital),
@@ -143,6 +145,7 @@ def range_question(
 ) -> Question:
     """Widths from 2 % to threefold either way, moved at the edge or beyond it, at once or after a hold."""
     return Question(
+        kind="range",
         title="A range of liquidity",
         histories=(history,),
         build=partial(_range, fee_yield=fee_yield, costs=costs, capital=capital),

@@ -30,6 +30,7 @@ from keeper.domain.units import BASE, BPS, NOBODY, WAD, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.basket_drift import blind_when_old, judge
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond, share_lost_up
+from keeper.positions.valuing import basket_valued
 from keeper.protocols.basket_thresholds import REBALANCE, Finding, Offer, rebalance_call
 from keeper.size.reweigh import balances_after, reweigh
 
@@ -139,8 +140,9 @@ class BasketBreach:
             Offer(t.sell, t.buy, t.fee, t.amount_in, mul_div_down(t.out, BPS - drift, BPS)) for t in trades
         )
         expected = tuple(Offer(t.sell, t.buy, t.fee, t.amount_in, t.out) for t in trades)
-        moves = _moves(expected, self.held.book(self.rule, self.block))
-        plan = Plan(self.sight.key, "reweigh", moves, drift_measure(measure_up(after)))
+        book = self.held.book(self.rule, self.block)
+        moves, valued = _moves(expected, book), basket_valued(self.sight.lines, book, trades, venues)
+        plan = Plan(self.sight.key, "reweigh", moves, drift_measure(measure_up(after)), valued)
 
         def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
             _, _, measure = REBALANCE.read(returned)

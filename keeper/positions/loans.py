@@ -26,6 +26,7 @@ from keeper.judge.loan_health import judge
 from keeper.positions.loan_screened import Screened, Verdicts
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond, share_lost_up
+from keeper.positions.valuing import loan_valued
 from keeper.protocols.loan_thresholds import (
     REBALANCE,
     UNWITNESSED,
@@ -183,7 +184,7 @@ class LoanBreach:
         if finding.kind is Kind.BLIND:
             raise Blind(finding.why)
         if finding.why == UNWITNESSED:
-            return self._witnessing()
+            return self._witnessing(market)
         if finding.kind is not Kind.BREACHED and not finding.why.startswith(_QUOTED):
             raise Unsafe(finding.why)
         if market is None:
@@ -210,11 +211,13 @@ class LoanBreach:
     ) -> Draft:
         key, assets = self.verdict.key, (self.rule.collateral, self.rule.debt)
         sold, owed = self.held.assets.of(assets, self.block)
+        moves = way.moves(sold, owed, step.swapped, step.amount, step.fee)
         plan = Plan(
             key=key,
             action=way.action.name.lower(),
-            moves=way.moves(sold, owed, step.swapped, step.amount, step.fee),
+            moves=moves,
             after=health_measure(way.after(step, self.loan, market)),
+            valued=loan_valued(self.loan, market, sold, owed, moves[-1]),
         )
         limit = way.limit(step.swapped, self.held.doubts.drift_bps)
 
@@ -234,15 +237,19 @@ class LoanBreach:
         moved = mul_div_down(step.amount, market.debt_price, market.debt_unit)
         return loan_stake(self.loan, market.bonus_bps, urgency, moved)
 
-    def _witnessing(self) -> Draft:
+    def _witnessing(self, market: LoanMarket | None) -> Draft:
         """Put the breach on record, so that the rule's hold begins."""
         now = health_measure(self.loan.health)
+        valued = None
+        if market is not None:
+            sold, owed = self.held.assets.of((self.rule.collateral, self.rule.debt), self.block)
+            valued = loan_valued(self.loan, market, sold, owed, None)
 
         def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
             del returned
             return (), now
 
-        plan = Plan(self.verdict.key, "witness", (), now)
+        plan = Plan(self.verdict.key, "witness", (), now, valued)
         return Draft(plan, witness_call(self.verdict.key), outcome)
 
 

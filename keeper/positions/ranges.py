@@ -30,6 +30,7 @@ from keeper.domain.units import BPS, Address, mul_div_down, mul_div_up
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.range_exit import case_of, judge
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen, beyond
+from keeper.positions.valuing import range_valued
 from keeper.protocols.liquidity import Venue, venue_of_swaps
 from keeper.protocols.range_thresholds import COMPOUND, REBALANCE, Finding, act_call, lost_logged, rule_fields
 from keeper.size.recentre import Prospect, Step, prospect
@@ -166,7 +167,9 @@ class RangeBreach:
         least = mul_div_down(step.bought, BPS - drift_bps, BPS)
         call = act_call(key, self.action, step.sells_token0, step.amount, least, deadline)
         moves, after = self.positions.moves(self.held, step, self.block), self._after(ahead)
-        plan = Plan(key=key, action=_NAMES[self.action], moves=moves, after=after)
+        token0, token1 = self.positions.assets.of((self.held.token0, self.held.token1), self.block)
+        valued = range_valued(self.held, self.market, (token0, token1), step.sells_token0)
+        plan = Plan(key=key, action=_NAMES[self.action], moves=moves, after=after, valued=valued)
 
         def outcome(returned: bytes) -> tuple[tuple[Move, ...], Measure]:
             method = COMPOUND if self.action is Action.COMPOUND else REBALANCE

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from eth_utils.crypto import keccak
+
 from keeper.domain.errors import Blind
 from keeper.protocols.methods import Method
 
@@ -14,6 +16,7 @@ SYMBOL: Final = Method("symbol", (), ("string",))
 DECIMALS: Final = Method("decimals", (), ("uint8",))
 BALANCE_OF: Final = Method("balanceOf", ("address",), ("uint256",))
 ALLOWANCE: Final = Method("allowance", ("address", "address"), ("uint256",))
+TRANSFER_TOPIC: Final = "0x" + keccak(text="Transfer(address,address,uint256)").hex()
 
 
 def read_symbol(returned: bytes | None) -> str:

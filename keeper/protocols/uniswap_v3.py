@@ -1,4 +1,4 @@
-"""Uniswap V3 pools: their state, and what an exact output costs while the price stays in its range.
+"""Uniswap V3 pools: their state, their swaps, and what an exact output costs while the price stays in its range.
 
 Source: v3-core `SqrtPriceMath` and `SwapMath`, rounding included.
 Assumes: the swap crosses no initialised tick. Where it does, the pool itself is asked and the step is sized again.
@@ -6,6 +6,7 @@ Assumes: the swap crosses no initialised tick. Where it does, the pool itself is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from eth_utils.crypto import keccak
@@ -26,6 +27,29 @@ SLOT0: Final = Method("slot0", (), ("uint160", "int24", "uint16", "uint16", "uin
 OBSERVE: Final = Method("observe", ("uint32[]",), ("int56[]", "uint160[]"))
 """Reverts where the pool keeps no record that old."""
 LIQUIDITY: Final = Method("liquidity", (), ("uint128",))
+SWAP_TOPIC: Final = "0x" + keccak(text="Swap(address,address,int256,int256,uint160,uint128,int24)").hex()
+_SWAP_WORDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """What a pool took (above 0) and gave (below) of its two tokens, and its price and liquidity after it."""
+
+    amount0: int
+    amount1: int
+    sqrt_price: int
+    liquidity: int
+
+
+def read_swap(data: str) -> Swap | None:
+    """The swap in a log's data; None when it is none."""
+    held = bytes.fromhex(data.removeprefix("0x"))
+    if len(held) != 32 * _SWAP_WORDS:
+        return None
+    words = [held[at : at + 32] for at in range(0, len(held), 32)]
+    amount0, amount1 = (int.from_bytes(word, "big", signed=True) for word in words[:2])
+    sqrt_price, liquidity = (int.from_bytes(word, "big") for word in words[2:4])
+    return Swap(amount0, amount1, sqrt_price, liquidity)
 
 
 def pool_address(factory: Address, token_a: Address, token_b: Address, fee: int) -> Address:

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
 MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
 MAY_IMPORT["desk"] = {"domain", "breakers", "protocols", "journal", "settings"}
+MAY_IMPORT["score"] = {"domain", "protocols", "journal"}
 MAY_IMPORT["show"] = {"desk", "doctor", "domain", "journal", "positions", "turn"}
 MAY_IMPORT["watch"] = {
     "domain",
@@ -96,7 +97,7 @@ DOORS: dict[str, set[str]] = {
     "prometheus_client": {"watch"},
     "pyarrow": {"devnet", "planner"},
     "pydantic": {"settings", "rules"},
-    "rich": {"show", "demo", "report", "planning", "simulate"},
+    "rich": {"show", "demo", "report", "planning", "score", "simulate"},
     "scipy": {"planner"},
     "sqlalchemy": {"journal"},
     "starlette": {"watch"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Attempt, Fees, Log, Purpose, Receipt
 from keeper.domain.loans import health_measure
-from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal
+from keeper.domain.plans import Asset, Call, Intent, Move, Plan, Rehearsal, Spot, Valuation
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import WAD, Address
 
@@ -37,6 +37,12 @@ def intent(name: str = "one", at: Block | None = None, owner: Address = OWNER) -
             "deleverage",
             (Move("repay", USDC, 2**200), Move("sell", WETH, 3**120, 500)),
             health_measure(WAD * 3 // 2),
+            Valuation(
+                "USD",
+                2**100,
+                ((WETH, 2_000 * WAD), (USDC, WAD)),
+                (Spot(WETH.address, USDC.address, 500, 2**159),),
+            ),
         ),
         call=Call(THRESHOLDS, bytes(range(200))),
         rehearsal=Rehearsal((Move("sell", WETH, 3**119, 500),), health_measure(WAD * 3 // 2 - 1), 512_345),

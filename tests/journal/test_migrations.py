@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from keeper.domain.errors import JournalBroken
 from keeper.domain.flights import Purpose, State, Step
 from keeper.journal import rows
 from keeper.journal.journal import FORMAT, OLDEST, Journal, Reader
-from keeper.journal.migrations import STEPS
+from keeper.journal.migrations import STEPS, upgrade
 from keeper.journal.places import place_of
 from keeper.journal.tables import VERSION, metadata
 from tests.journal import tables_of_version_2 as old
@@ -88,10 +89,22 @@ def test_every_version__from_the_oldest_on__has_a_step_to_the_next() -> None:
     assert sorted(STEPS) == list(range(OLDEST, VERSION))
 
 
-def test_an_older_journal__with_flights_open__goes_on_where_it_was(url: str, engine: sa.Engine) -> None:
+def write_version(engine: sa.Engine, version: int) -> None:
+    """The same, brought no further than to `version`."""
     write_version_2(engine)
+    with engine.begin() as db:
+        upgrade(db, 2, version)
+        db.execute(sa.update(old.about).where(old.about.c.name == "version").values(value=str(version)))
+
+
+@pytest.mark.parametrize("version", range(OLDEST, VERSION))
+def test_an_older_journal__with_flights_open__goes_on_where_it_was(
+    url: str, engine: sa.Engine, version: int
+) -> None:
+    write_version(engine, version)
+    planned = intent("replaced")
     with pytest.raises(
-        JournalBroken, match="older keeper .*version 2.* it is brought up to date when this one runs"
+        JournalBroken, match=f"older keeper .*version {version}.* it is brought up to date when this one runs"
     ):
         Reader(url)
     for _ in range(2):  # and again, when it is up to date already
@@ -105,7 +118,7 @@ def test_an_older_journal__with_flights_open__goes_on_where_it_was(url: str, eng
             )
             assert (replaced.state, replaced.sent_block) == (State.BROADCAST, 10)
             assert replaced.attempts == (attempt(1), attempt(2, Purpose.CANCEL))
-            assert replaced.intent == intent("replaced")
+            assert replaced.intent == replace(planned, plan=replace(planned.plan, valued=None))
             assert journal.top_nonce(CHAIN, KEEPER) == 1
             assert journal.last_turn() == block(10)
     with Journal(url) as journal:

@@ -28,6 +28,10 @@ OpenKeeper = Callable[..., Any]
 
 @pytest.fixture
 def open_basket(world: World) -> Callable[..., BasketRule]:
+    return basket_opener(world)
+
+
+def basket_opener(world: World) -> Callable[..., BasketRule]:
     """Ten ether and as many dollars as they are worth in an account, and a rule that keeps them half and half."""
 
     def opened(owner: Address, *, granted: bool = True, **changes: Any) -> BasketRule:

@@ -38,6 +38,10 @@ def tick_of(world: World) -> int:
 
 @pytest.fixture
 def open_range(world: World) -> Callable[..., int]:
+    return range_opener(world)
+
+
+def range_opener(world: World) -> Callable[..., int]:
     """A position of 10 WETH and its worth in USDC around the price, and a rule on it."""
 
     def opened(owner: Address, half: int = 600, **changes: Any) -> int:

@@ -1,0 +1,201 @@
+"""`keeper backtest`: one rule, lived through a history."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from keeper.domain.errors import Misconfigured
+from keeper.planning.figures import say
+from keeper.planning.inputs import band_of, costs_of, histories, scale
+from keeper.planning.options import (
+    SETTINGS,
+    Aversion,
+    Bonus,
+    Borrow,
+    Capital,
+    CloseFactor,
+    Column,
+    Cooldown,
+    Depth,
+    End,
+    Ether,
+    Failures,
+    FeeBps,
+    Gas,
+    Gwei,
+    Json,
+    Latency,
+    Look,
+    Premium,
+    Prices,
+    Quotes,
+    Scaling,
+    Start,
+    Supply,
+    Threshold,
+    Walk,
+    Yield,
+)
+
+if TYPE_CHECKING:
+    from keeper.planner.cases import Case
+
+backtest = typer.Typer(help="Live one rule through a history.", **SETTINGS)
+
+
+@backtest.command("basket")
+def backtest_basket(
+    target: Annotated[list[float], typer.Option(help="A weight per asset; what is left is money.")],
+    trigger: Annotated[float, typer.Option(help="How far a weight may stray.", min=0)] = 0.05,
+    destination: Annotated[float, typer.Option(help="How far off target to land; 0 is on it.", min=0)] = 0.0,
+    relative: Annotated[
+        bool, typer.Option("--relative", help="Both as shares of the target weight.")
+    ] = False,
+    prices: Prices = None,
+    column: Column = None,
+    start: Start = None,
+    end: End = None,
+    fee_bps: FeeBps = 0.0,
+    gas_units: Gas = 0,
+    gas_gwei: Gwei = None,
+    ether: Ether = None,
+    quotes: Quotes = None,
+    impact: Depth = False,
+    failures: Failures = 0.0,
+    latency: Latency = 0,
+    capital: Capital = 100_000.0,
+    cooldown: Cooldown = 0,
+    look: Look = 1,
+    scaling: Scaling = "fixed",
+    risk_aversion: Aversion = 5.0,
+    as_json: Json = False,
+) -> None:
+    """A basket of weights: traded back when one leaves its band."""
+    from keeper.planner.cases import basket_case
+
+    costs = costs_of("basket", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
+    case = basket_case(histories(prices, column, start, end), target, costs, capital)
+    _tell_backtest(
+        case, risk_aversion, as_json,
+        trigger=trigger, destination=destination, is_relative=float(relative),
+        cooldown=cooldown, look=look, scale=scale(scaling),
+    )  # fmt: skip
+
+
+@backtest.command("loan")
+def backtest_loan(
+    leverage: Annotated[
+        float | None, typer.Option(help="Hold this leverage, within --within of it.", min=1.0001)
+    ] = None,
+    within: Annotated[float, typer.Option(help="The band about a leverage, as a share of it.", min=0)] = 0.15,
+    floor: Annotated[float | None, typer.Option(help="Act below this health.")] = None,
+    target: Annotated[float | None, typer.Option(help="Land on this health.")] = None,
+    ceiling: Annotated[float | None, typer.Option(help="Borrow again above this health.")] = None,
+    liquidation_threshold: Threshold = 0.83,
+    bonus: Bonus = 0.05,
+    close_factor: CloseFactor = 0.5,
+    supply_rate: Supply = 0.0,
+    borrow_rate: Borrow = 0.0,
+    prices: Prices = None,
+    column: Column = None,
+    start: Start = None,
+    end: End = None,
+    walk_bars: Walk = False,
+    fee_bps: FeeBps = 0.0,
+    gas_units: Gas = 0,
+    gas_gwei: Gwei = None,
+    ether: Ether = None,
+    quotes: Quotes = None,
+    impact: Depth = False,
+    failures: Failures = 0.0,
+    latency: Latency = 0,
+    premium_bps: Premium = 0.0,
+    capital: Capital = 100_000.0,
+    cooldown: Cooldown = 0,
+    look: Look = 1,
+    scaling: Scaling = "fixed",
+    risk_aversion: Aversion = 5.0,
+    as_json: Json = False,
+) -> None:
+    """A loan: brought back to its target health, or liquidated."""
+    from keeper.planner.cases import loan_case
+    from keeper.planner.simulate_loan import Lending
+
+    band = band_of(leverage, within, floor, target, ceiling, liquidation_threshold)
+    lending = Lending(liquidation_threshold, close_factor, 0.95, bonus)
+    costs = costs_of(
+        "loan", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, premium_bps
+    )
+    (history,) = histories(prices, column, start, end, walk_bars)
+    case = loan_case(history, lending, costs, supply_rate, borrow_rate, capital)
+    _tell_backtest(
+        case, risk_aversion, as_json,
+        floor=band[0], target=band[1], ceiling=band[2], cooldown=cooldown, look=look, scale=scale(scaling),
+    )  # fmt: skip
+
+
+@backtest.command("range")
+def backtest_range(
+    width: Annotated[float, typer.Option(help="r: the range is price / r to price · r.", min=1.0001)],
+    trigger: Annotated[
+        float | None,
+        typer.Option(help="Move when the price is this ratio from the centre; the edge by default."),
+    ] = None,
+    hold: Annotated[int, typer.Option(help="Bars over which the mean must be out too.", min=1)] = 1,
+    fee_yield: Yield = None,
+    prices: Prices = None,
+    column: Column = None,
+    start: Start = None,
+    end: End = None,
+    fee_bps: FeeBps = 5.0,
+    gas_units: Gas = 0,
+    gas_gwei: Gwei = None,
+    ether: Ether = None,
+    quotes: Quotes = None,
+    impact: Depth = False,
+    failures: Failures = 0.0,
+    latency: Latency = 0,
+    capital: Capital = 100_000.0,
+    cooldown: Cooldown = 0,
+    look: Look = 1,
+    scaling: Scaling = "fixed",
+    risk_aversion: Aversion = 5.0,
+    as_json: Json = False,
+) -> None:
+    """A range of liquidity: laid anew around a price that left it; --fee-bps is also what it earns by."""
+    from keeper.planner.cases import range_case
+
+    costs = costs_of("range", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
+    (history,) = histories(prices, column, start, end)
+    case = range_case(history, costs, fee_yield, fee_bps / 1e4, capital)
+    _tell_backtest(
+        case, risk_aversion, as_json,
+        width=math.log(width), trigger=math.log(trigger or width), hold=hold,
+        cooldown=cooldown, look=look, scale=scale(scaling),
+    )  # fmt: skip
+
+
+def _tell_backtest(case: Case, risk_aversion: float, as_json: bool, **rule: float) -> None:
+    from keeper.planner.metrics import measure
+    from keeper.planner.sweep import grid, sweep
+
+    rules = grid(case.columns, **rule)
+    if len(rules) == 0:
+        told = ", ".join(f"{name} {value:g}" for name, value in rule.items())
+        raise Misconfigured(f"backtest: a rule of {told} contradicts itself")
+    scores = sweep(case, rules, "serial")
+    figures = measure(case.path(rules[0]), risk_aversion).table()
+    head = {
+        "bars": scores.bars,
+        "years": scores.years,
+        "trades": int(scores["trades"][0]),
+        "turnover_per_year": float(scores.turnover_per_year[0]),
+        "rms_deviation": float(scores.rms_deviation[0]),
+        "final_value": float(scores["final_value"][0]),
+        "cost_bps_per_year": float(scores.cost_bps_per_year[0]),
+    }
+    figures["trades_per_year"] = figures.pop("trades")
+    say({**head, **{name: value for name, value in figures.items() if name not in head}}, as_json, case.notes)

@@ -1,0 +1,1 @@
+"""What acting cost, beside what it was planned to cost."""
