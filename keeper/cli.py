@@ -371,6 +371,10 @@ rule = typer.Typer(no_args_is_help=True, help="An owner's rules: show, write, ta
 cli.add_typer(rule, name="rule")
 Owner = Annotated[str, typer.Argument(help="The owner's address.")]
 Thresholds = Annotated[str | None, typer.Option(help="The contract, where several are watched.")]
+RuleKind = Annotated[
+    Literal["basket", "loan", "range"] | None,
+    typer.Option(help="What the rule is about; by default what the file says, or a loan."),
+]
 Safe = Annotated[bool, typer.Option("--safe", help="A batch for a Safe's Transaction Builder.")]
 
 
@@ -397,46 +401,117 @@ def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
 @rule.command("set")
 def set_rule(
     owner: Owner,
+    kind: RuleKind = None,
     id: Annotated[int | None, typer.Option(help="The rule to replace; without it, a new one.", min=0)] = None,
-    file: Annotated[Path | None, typer.Option(help="A TOML file: the options' names, with _ for -.")] = None,
-    collateral: Annotated[
-        str | None, typer.Option(help="What is sold: an address, or its symbol on Aave.")
+    file: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file, such as a plan leaves: the options' names, with _ for -."),
     ] = None,
-    debt: Annotated[str | None, typer.Option(help="What is repaid, likewise.")] = None,
-    floor: Annotated[str | None, typer.Option(help="Act below this health, such as 1.4.")] = None,
-    target: Annotated[str | None, typer.Option(help="Land on this health.")] = None,
-    ceiling: Annotated[str | None, typer.Option(help="Borrow again above this health.")] = None,
     slippage_bps: Annotated[int | None, typer.Option(help="Of the value sold; 100 by default.")] = None,
     cooldown: Annotated[int | None, typer.Option(help="Seconds between actions; 0 by default.")] = None,
-    max_step: Annotated[str | None, typer.Option(help="Most repaid at once, in whole debt tokens.")] = None,
-    borrow_step: Annotated[
-        str | None, typer.Option(help="Most borrowed at once, in whole debt tokens; none by default.")
-    ] = None,
     days: Annotated[str | None, typer.Option(help="How long it holds; 365 by default.")] = None,
     keeper: Annotated[str | None, typer.Option(help="Who may act; anyone by default.")] = None,
-    approve: Annotated[bool, typer.Option("--approve", help="The aToken's allowance too.")] = False,
+    max_step: Annotated[
+        str | None,
+        typer.Option(help="Most at once: repaid, in whole debt tokens; sold of a basket, in dollars."),
+    ] = None,
+    collateral: Annotated[
+        str | None,
+        typer.Option(help="What is sold: an address, or its symbol on Aave.", rich_help_panel="Loans"),
+    ] = None,
+    debt: Annotated[
+        str | None, typer.Option(help="What is repaid, likewise.", rich_help_panel="Loans")
+    ] = None,
+    floor: Annotated[
+        str | None, typer.Option(help="Act below this health, such as 1.4.", rich_help_panel="Loans")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Land on this health.", rich_help_panel="Loans")] = None,
+    ceiling: Annotated[
+        str | None, typer.Option(help="Borrow again above this health.", rich_help_panel="Loans")
+    ] = None,
+    borrow_step: Annotated[
+        str | None,
+        typer.Option(
+            help="Most borrowed at once, in whole debt tokens; none by default.", rich_help_panel="Loans"
+        ),
+    ] = None,
+    token_id: Annotated[
+        int | None, typer.Option(help="Uniswap's number of the position.", rich_help_panel="Ranges")
+    ] = None,
+    below: Annotated[
+        int | None,
+        typer.Option(help="Ticks from the price down to the new edge.", rich_help_panel="Ranges"),
+    ] = None,
+    above: Annotated[int | None, typer.Option(help="And up.", rich_help_panel="Ranges")] = None,
+    buffer: Annotated[
+        int | None, typer.Option(help="Ticks beyond an edge before it is moved.", rich_help_panel="Ranges")
+    ] = None,
+    hold: Annotated[
+        int | None, typer.Option(help="Seconds it must have been out.", rich_help_panel="Ranges")
+    ] = None,
+    priced_in: Annotated[
+        str | None,
+        typer.Option(
+            help="The token in which cutoffs are prices; else they are ticks.", rich_help_panel="Ranges"
+        ),
+    ] = None,
+    cutoff_low: Annotated[
+        str | None, typer.Option(help="Leave the pool below it.", rich_help_panel="Ranges")
+    ] = None,
+    cutoff_high: Annotated[
+        str | None, typer.Option(help="Leave the pool above it.", rich_help_panel="Ranges")
+    ] = None,
+    asset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TOKEN:TARGET_BPS:BAND_BPS, once per asset; the token alone beside a file that has the rest.",
+            rich_help_panel="Baskets",
+        ),
+    ] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="The grants it lives from too.")] = False,
     thresholds: Thresholds = None,
     safe: Safe = False,
     config: Config = None,
 ) -> None:
-    """Print the call that sets a rule, tried on the contract first; the owner's wallet signs it, not the keeper."""
+    """Print the call that sets a rule, tried on the contract first; the owner's wallet signs it, not the keeper.
+
+    A file may say more than the options do: see the how-to `Add a rule`.
+
+    Example: keeper rule set 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --collateral WETH --debt USDC --floor 1.4
+    --target 1.7 --max-step 50000 --approve
+
+    Example: keeper rule set 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --kind basket --asset WETH:6000:500
+    --asset USDC:4000:500 --max-step 10000 --approve
+
+    Example: keeper rule set 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --kind range --token-id 7 --below 600
+    --above 600 --buffer 50 --hold 300 --priced-in USDC --cutoff-low 1200 --approve --safe
+    """
     from keeper.rules import writing
     from keeper.settings import read_settings
 
     said = {
+        "slippage_bps": slippage_bps,
+        "cooldown": cooldown,
+        "days": days,
+        "keeper": keeper,
+        "max_step": max_step,
         "collateral": collateral,
         "debt": debt,
         "floor": floor,
         "target": target,
         "ceiling": ceiling,
-        "slippage_bps": slippage_bps,
-        "cooldown": cooldown,
-        "max_step": max_step,
         "borrow_step": borrow_step,
-        "days": days,
-        "keeper": keeper,
+        "token_id": token_id,
+        "below": below,
+        "above": above,
+        "buffer": buffer,
+        "hold": hold,
+        "priced_in": priced_in,
+        "cutoff_low": cutoff_low,
+        "cutoff_high": cutoff_high,
+        "assets": asset or None,
     }
-    text = writing.read_rule(file, said)
+    text = writing.read_rule(file, said, kind)
     written = writing.write_rule(read_settings(_config(config)), owner, id, text, thresholds, approve)
     _tell_calls(written, safe)
 
@@ -455,40 +530,47 @@ def _tell_calls(written: Written, safe: bool) -> None:
 def clear_rule(
     owner: Owner,
     id: Annotated[int, typer.Argument(help="The rule's number.", min=0)],
+    kind: RuleKind = None,
     thresholds: Thresholds = None,
     safe: Safe = False,
     config: Config = None,
 ) -> None:
-    """Print the call that takes a rule back, tried on the contract first."""
+    """Print the call that takes a rule back, tried on the contract first.
+
+    Example: keeper rule clear 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 0 --kind loan
+    """
     from keeper.rules import writing
     from keeper.settings import read_settings
 
-    written = writing.clear_rule(read_settings(_config(config)), owner, id, thresholds)
+    written = writing.clear_rule(read_settings(_config(config)), owner, id, thresholds, kind)
     _tell_calls(written, safe)
 
 
 @rule.command("lint")
 def lint_rules(owner: Owner, config: Config = None, as_json: Json = False) -> None:
-    """Look through an owner's rules on loans for what is wrong; exit 3 if something is, 4 if there is no rule."""
+    """Look through all of an owner's rules for what is wrong; exit 3 if something is, 4 if there is no rule.
+
+    Example: keeper rule lint 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --json
+    """
     from keeper import show
     from keeper.domain.texts import count_text
-    from keeper.rules import writing
+    from keeper.rules import cases
     from keeper.settings import read_settings
 
-    count, found = writing.lint_rules(read_settings(_config(config)), owner)
+    settings = read_settings(_config(config))
+    count, found = cases.lint_rules(settings, owner)
     if count == 0:
-        print(f"rule: {owner} has no rule on a loan in the watched contracts", file=sys.stderr)
+        print(
+            f"rule: {owner} has no rule in the watched contracts; keeper rule set writes one", file=sys.stderr
+        )
         raise typer.Exit(UNKNOWN)
     if as_json:
-        show.print_json({"rules": count, "faults": writing.faults(found)})
+        show.print_json(cases.lint_json(count, found, settings.kinds))
     else:
         for each in found:
-            numbers = " and ".join(str(key.id) for key in each.keys)
-            print(f"loan rule {numbers}: {each.fault}: {each.why}")
+            print(cases.lint_text(each, settings.kinds))
         if not found:
-            print(
-                f"{count_text(count, 'loan rule')}, and nothing wrong with {'it' if count == 1 else 'them'}"
-            )
+            print(f"{count_text(count, 'rule')}, and nothing wrong with {'it' if count == 1 else 'them'}")
     if found:
         raise typer.Exit(ATTENTION)
 

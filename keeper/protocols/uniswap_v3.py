@@ -25,6 +25,14 @@ _MAX_WORD: Final = 2**256 - 1
 
 SLOT0: Final = Method("slot0", (), ("uint160", "int24", "uint16", "uint16", "uint16", "uint8", "bool"))
 LIQUIDITY: Final = Method("liquidity", (), ("uint128",))
+POSITIONS: Final = Method(
+    "positions",
+    ("uint256",),
+    ("uint96", "address", "address", "address", "uint24", "int24", "int24", "uint128", *("uint256",) * 2)
+    + ("uint128",) * 2,
+)
+"""Of the position manager: its third to seventh words are the tokens, the fee and the edges."""
+SET_OPERATOR: Final = Method("setApprovalForAll", ("address", "bool"), ())
 
 
 def pool_address(factory: Address, token_a: Address, token_b: Address, fee: int) -> Address:
