@@ -7,12 +7,14 @@ wrong; 3 (`look`, `doctor`) something asks for attention; 4 (`explain`, `resume`
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -30,6 +32,7 @@ DEVNET_FOLDER = Path(".keeper")
 WEB = "127.0.0.1:8787"
 ATTENTION = 3
 UNKNOWN = 4
+_KEYS = "A key elsewhere"
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -75,7 +78,9 @@ def init(
         list[str] | None,
         typer.Option(help="A node's HTTP address; once per node. KEEPER_RPC_URL does as well."),
     ] = None,
-    chain: Annotated[str | None, typer.Option(help="The chain's id, which the node must be on.")] = None,
+    chain: Annotated[
+        str | None, typer.Option(help="The chain the node must be on: its id, or a name such as arbitrum.")
+    ] = None,
     heads: Annotated[str | None, typer.Option(help="A WebSocket that tells of new blocks.")] = None,
     loans: Annotated[str | None, typer.Option(help="A LoanThresholds contract.")] = None,
     ranges: Annotated[str | None, typer.Option(help="A RangeThresholds contract.")] = None,
@@ -83,6 +88,27 @@ def init(
     owner: Annotated[list[str] | None, typer.Option(help="Whose rules to hold; once per owner.")] = None,
     keystore: Annotated[
         str | None, typer.Option(help="The encrypted key that signs; without one KEEPER_KEY does.")
+    ] = None,
+    remote: Annotated[
+        str | None, typer.Option(help="The address of a signer elsewhere.", rich_help_panel=_KEYS)
+    ] = None,
+    aws_kms: Annotated[
+        str | None, typer.Option(help="A key of AWS KMS, by ARN or alias.", rich_help_panel=_KEYS)
+    ] = None,
+    gcp_kms: Annotated[
+        str | None, typer.Option(help="A key version of Google Cloud KMS.", rich_help_panel=_KEYS)
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="The account that key must sign for.", rich_help_panel=_KEYS)
+    ] = None,
+    certificate: Annotated[
+        str | None, typer.Option(help="What is shown to a signer elsewhere, PEM.", rich_help_panel=_KEYS)
+    ] = None,
+    private_key: Annotated[
+        str | None, typer.Option(help="The certificate's own key, PEM.", rich_help_panel=_KEYS)
+    ] = None,
+    authority: Annotated[
+        str | None, typer.Option(help="Who issued the signer's certificate, PEM.", rich_help_panel=_KEYS)
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("keeper.toml"),
     yes: Annotated[
@@ -92,13 +118,24 @@ def init(
 ) -> None:
     """Write a first keeper.toml: ask for what is not said, prove chain and contracts, then write it whole.
 
-    Example: keeper init --url http://127.0.0.1:8545 --chain 31337 --loans 0x… --owner 0x… --yes
+    Example: keeper init --url http://127.0.0.1:8545 --chain 31337 --loans 0x5FbDB2315678afecb367f032d93F642f64180aa3
+    --owner 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --yes
+
+    Example: keeper init --chain arbitrum --aws-kms alias/keeper --address 0x90F79bf6EB2c4f870365E785982E1f101E93b906
     """
     from keeper.init import Said, begin
 
-    said = Said(
-        url or (), chain, heads, {"loans": loans, "ranges": ranges, "baskets": baskets}, owner or (), keystore
-    )
+    elsewhere = {
+        "remote": remote,
+        "aws_kms": aws_kms,
+        "gcp_kms": gcp_kms,
+        "address": address,
+        "certificate": certificate,
+        "private_key": private_key,
+        "authority": authority,
+    }
+    contracts = {"loans": loans, "ranges": ranges, "baskets": baskets}
+    said = Said(url or (), chain, heads, contracts, owner or (), keystore, elsewhere)
 
     def ask(question: str, default: str) -> str:
         return str(typer.prompt(question, default=default, show_default=bool(default), err=True))
@@ -111,7 +148,10 @@ def init(
 
 @cli.command()
 def look(config: Config = None, as_json: Json = False) -> None:
-    """Show every watched position, its band and its verdict now; exit 3 if one needs attention."""
+    """Show every watched position, its band and its verdict now; exit 3 if one needs attention.
+
+    Example: keeper look --json
+    """
     from keeper import app, show
     from keeper.domain.verdicts import Kind
     from keeper.settings import read_settings
@@ -137,7 +177,12 @@ def run(
     may_pause: MayPause = False,
     as_json: Json = False,
 ) -> None:
-    """Run the keeper until it is stopped: take a turn at every new block."""
+    """Run the keeper until it is stopped: take a turn at every new block.
+
+    Example: keeper run --dry-run
+
+    Example: keeper run --web --may-pause --config /etc/keeper/keeper.toml
+    """
     from keeper import app, show
     from keeper.settings import read_settings
     from keeper.turn import Keeper, Turn
@@ -176,6 +221,8 @@ def web(
 
     Its token is made once and kept beside the journal, or is given as KEEPER_WEB_TOKEN. Prometheus reads /metrics with
     the same token as a bearer's.
+
+    Example: keeper web 127.0.0.1:9000 --may-pause
     """
     from keeper.settings import read_settings
 
@@ -199,7 +246,10 @@ def explain(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Tell why the keeper did, or did not, act for an owner at a block; exit 4 if it never looked."""
+    """Tell why the keeper did, or did not, act for an owner at a block; exit 4 if it never looked.
+
+    Example: keeper explain 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --block 18000000
+    """
     from keeper import desk, show
     from keeper.settings import read_settings
 
@@ -208,7 +258,8 @@ def explain(
     if explained is None:
         where = "" if block is None else f" at or before block {block}"
         print(
-            f"journal: no verdict on {owner}{where}; is the owner in keeper.toml, and was the keeper running?",
+            f"journal: no verdict on {owner}{where}; is the owner in keeper.toml, and was the keeper running? "
+            "keeper look shows who is watched",
             file=sys.stderr,
         )
         raise typer.Exit(UNKNOWN)
@@ -220,7 +271,10 @@ def explain(
 
 @cli.command()
 def doctor(config: Config = None, as_json: Json = False) -> None:
-    """Prove before a start what a keeper needs; exit 3 if something is worth a look, 1 if it must not be started."""
+    """Prove before a start what a keeper needs; exit 3 if something is worth a look, 1 if it must not be started.
+
+    Example: keeper doctor --config /etc/keeper/keeper.toml
+    """
     from keeper import show
     from keeper.doctor import Grade, examine
     from keeper.settings import read_settings
@@ -246,6 +300,8 @@ def pause(
     """Let nothing more be sent until `keeper resume`; what is under way is followed to its end.
 
     It is written in the journal, so that every keeper of that journal obeys from then on, after a restart too.
+
+    Example: keeper pause "moving to other pools"
     """
     from keeper import desk
     from keeper.settings import read_settings
@@ -262,7 +318,10 @@ def resume(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Go on after a pause, or after breakers have tripped and you know why they did; exit 4 if none is latched."""
+    """Go on after a pause, or after breakers have tripped and you know why they did; exit 4 if none is latched.
+
+    Example: keeper resume reverts slippage
+    """
     from keeper import desk
     from keeper.settings import read_settings
 
@@ -270,7 +329,7 @@ def resume(
     for latch in found:
         print(f"reset {latch.name}, which was latched at block {latch.block}: {latch.why}")
     if not found:
-        print("journal: nothing of the kind is latched", file=sys.stderr)
+        print("journal: nothing of the kind is latched; keeper doctor tells what is", file=sys.stderr)
         raise typer.Exit(UNKNOWN)
 
 
@@ -292,7 +351,12 @@ def devnet(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a local chain with the real Aave V3 and Uniswap V3 on it until it is stopped."""
+    """Run a local chain with the real Aave V3 and Uniswap V3 on it until it is stopped.
+
+    Example: keeper devnet --port 8545 --eth-price 2500
+
+    Example: keeper devnet --fork-url https://node.example --port 8546
+    """
     from keeper import show
     from keeper.devnet import serve
     from keeper.devnet.anvil import Anvil
@@ -327,7 +391,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder for demo.html and demo.json.")] = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """Play a crash over pairs of a loan, a range and a basket, one of each with a rule and a real keeper."""
+    """Play a crash over pairs of a loan, a range and a basket, one of each with a rule and a real keeper.
+
+    Example: keeper demo --bars june.csv.gz --from 2022-06-10 --to 2022-06-18
+    """
     from keeper import show
     from keeper.demo import stage as play
 
@@ -352,7 +419,10 @@ def simulate(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Play a history over two forks of the running devnet, one with the keeper: what your rules would have done."""
+    """Play a history over two forks of the running devnet, one with the keeper: what your rules would have done.
+
+    Example: keeper simulate --scenario black-thursday --from 2020-03-12T06:00 --to 2020-03-12T12:00
+    """
     from keeper import show
     from keeper import simulate as simulation
     from keeper.devnet.serve import MANIFEST
@@ -380,7 +450,10 @@ Safe = Annotated[bool, typer.Option("--safe", help="A batch for a Safe's Transac
 
 @rule.command("show")
 def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> None:
-    """Show an owner's rules and what their contracts say of them now; exit 4 if there is none."""
+    """Show an owner's rules and what their contracts say of them now; exit 4 if there is none.
+
+    Example: keeper rule show 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+    """
     from keeper import app, show
     from keeper.settings import read_settings
 
@@ -389,7 +462,8 @@ def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
     mine = [seen for seen in looks if seen.verdict.key.owner.lower() == owner.lower()]
     if not mine:
         print(
-            f"rule: {owner} has none in the watched contracts; is the owner in keeper.toml?", file=sys.stderr
+            f"rule: {owner} has none in the watched contracts; is the owner in keeper.toml? keeper rule set writes one",
+            file=sys.stderr,
         )
         raise typer.Exit(UNKNOWN)
     if as_json:
@@ -606,15 +680,36 @@ def _config(given: Path | None) -> Path:
     )
 
 
+_SEEN_BY_THE_DOCTOR = frozenset({"chain", "contract", "journal", "node", "oracle", "send", "settings"})
+
+
+def told(error: KeeperError, words: Sequence[str]) -> str:
+    """The error with the command to type next, unless it names one; `words` are those that were typed."""
+    said = str(error)
+    if "keeper " in said:
+        return said
+    path: list[str] = []
+    group: Any = typer.main.get_command(cli)
+    for word in words:
+        if word not in getattr(group, "commands", {}):
+            break
+        path.append(word)
+        group = group.commands[word]
+    if said.partition(":")[0] not in _SEEN_BY_THE_DOCTOR or path == ["doctor"]:
+        return f"{said}; next: keeper {' '.join([*path, '--help'])}"
+    named = next((file for flag, file in pairwise(words) if flag in ("-c", "--config")), None)
+    return f"{said}; next: keeper doctor{f' --config {shlex.quote(named)}' if named else ''}"
+
+
 def main() -> NoReturn:
     """The console script: errors are one sentence on standard error, and an exit code scripts can use."""
     try:
         cli()
     except Misconfigured as error:
-        print(error, file=sys.stderr)
+        print(told(error, sys.argv[1:]), file=sys.stderr)
         sys.exit(2)
     except KeeperError as error:
-        print(error, file=sys.stderr)
+        print(told(error, sys.argv[1:]), file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(

@@ -153,7 +153,10 @@ def backtest_basket(
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
 ) -> None:
-    """A basket of weights: traded back when one leaves its band."""
+    """A basket of weights: traded back when one leaves its band.
+
+    Example: keeper backtest basket --target 0.5 --trigger 0.05 --destination 0.02 --fee-bps 10 --json
+    """
     from keeper.planner.cases import basket_case
 
     costs = _costs("basket", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
@@ -200,7 +203,10 @@ def backtest_loan(
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
 ) -> None:
-    """A loan: brought back to its target health, or liquidated."""
+    """A loan: brought back to its target health, or liquidated.
+
+    Example: keeper backtest loan --floor 1.4 --target 1.65 --ceiling 1.9 --liquidation-threshold 0.83
+    """
     from keeper.planner.cases import loan_case
     from keeper.planner.simulate_loan import Lending
 
@@ -245,7 +251,10 @@ def backtest_range(
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
 ) -> None:
-    """A range of liquidity: laid anew around a price that left it; --fee-bps is also what it earns by."""
+    """A range of liquidity: laid anew around a price that left it; --fee-bps is also what it earns by.
+
+    Example: keeper backtest range --width 1.2 --trigger 1.25 --fee-yield 0.12
+    """
     from keeper.planner.cases import range_case
 
     costs = _costs("range", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
@@ -290,7 +299,10 @@ def plan_basket(
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """A band for a basket of weights."""
+    """A band for a basket of weights.
+
+    Example: keeper plan basket --target 0.6 --objective tracking-error --at-most 0.03
+    """
     from keeper.planner.objectives import objective as wish
     from keeper.planner.questions import basket_question
 
@@ -347,7 +359,10 @@ def plan_loan(
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """A floor and a ceiling for a loan's health, and the command that puts them on chain."""
+    """A floor and a ceiling for a loan's health, and the command that puts them on chain.
+
+    Example: keeper plan loan --leverage 2 --from 2022-05-01 --to 2022-08-01 --at-most 0
+    """
     from keeper.planner.objectives import objective as wish
     from keeper.planner.questions import loan_question
     from keeper.planner.rule_file import Assets
@@ -400,7 +415,10 @@ def plan_range(
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """A width for a range of liquidity, and when to move it."""
+    """A width for a range of liquidity, and when to move it.
+
+    Example: keeper plan range --fee-yield 0.12 --trials 128
+    """
     from keeper.planner.objectives import objective as wish
     from keeper.planner.questions import range_question
 
@@ -422,7 +440,10 @@ def theory_band(
     volatility: Annotated[float, typer.Option(help="A year's.", min=0.001)] = 0.8,
     as_json: Json = False,
 ) -> None:
-    """The best trigger and destination for an aversion to risk, and what they do."""
+    """The best trigger and destination for an aversion to risk, and what they do.
+
+    Example: keeper theory band --cost 0.003 --fixed-cost 0.0001
+    """
     from keeper.planner.theory.bands import band_statistics, best_band, yearly_loss
 
     band = best_band(target, risk_aversion, cost, fixed_cost)
@@ -449,7 +470,10 @@ def theory_crra(
     spread: Annotated[float, typer.Option(help="Bid against ask: twice the one-way cost.", min=1e-9)] = 0.01,
     as_json: Json = False,
 ) -> None:
-    """The exact no-trade band of constant relative risk aversion under proportional costs."""
+    """The exact no-trade band of constant relative risk aversion under proportional costs.
+
+    Example: keeper theory crra --excess-return 0.05 --volatility 0.6
+    """
     from dataclasses import asdict
 
     from keeper.planner.theory.crra import no_trade_band
@@ -468,7 +492,10 @@ def theory_health(
     ] = 0.05,
     as_json: Json = False,
 ) -> None:
-    """A leverage's health, its distance from liquidation, and the health a tolerance asks for."""
+    """A leverage's health, its distance from liquidation, and the health a tolerance asks for.
+
+    Example: keeper theory health --leverage 2 --days 30 --share 0.01
+    """
     from keeper.planner.theory.passage import (
         drop_to_liquidation,
         health_for_probability,
@@ -494,7 +521,10 @@ def theory_range(
     volatility: Annotated[float, typer.Option(help="A year's.", min=0.001)] = 0.8,
     as_json: Json = False,
 ) -> None:
-    """What a range concentrates, how long the price stays in it, and what it loses meanwhile."""
+    """What a range concentrates, how long the price stays in it, and what it loses meanwhile.
+
+    Example: keeper theory range --volatility 0.8
+    """
     from keeper.planner.theory.liquidity import centred_loss, efficiency, exit_time, loss_versus_rebalancing
 
     _say(

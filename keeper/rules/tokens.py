@@ -18,6 +18,7 @@ from keeper.protocols.aave_v3 import (
     GET_RESERVES_LIST,
     GET_SOURCE,
 )
+from keeper.protocols.deployments import deployed_on
 from keeper.protocols.loan_thresholds import AAVE
 from keeper.protocols.methods import Method, address
 from keeper.rules.wording import meant_of
@@ -43,11 +44,12 @@ def tokens_on_aave(node: Node, aave: Address | None, named: Sequence[str], head:
 
 
 def aave_of(node: Node, settings: Settings, head: Block) -> Address | None:
-    """The Aave that a watched contract for loans stands on; None where there is none."""
+    """The Aave that a watched contract for loans stands on, else the chain's own; None where none is known."""
     for watch in settings.watch:
         if watch.kind == "loans":
             return address(_told(node, Address(watch.thresholds), AAVE, head)[0])
-    return None
+    known = deployed_on(settings.chain.id)
+    return known.pool if known else None
 
 
 def feeds_of(node: Node, aave: Address | None, tokens: Sequence[Asset], head: Block) -> list[Address]:

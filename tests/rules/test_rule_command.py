@@ -114,7 +114,9 @@ def test_set__that_the_contract_would_refuse__is_its_own_sentence(world: World, 
     said = one_sentence(
         keeper("rule", "set", world.roles.owner, *words, "--max-step", "1", "--config", path), 2
     )
-    assert said == "rule: the contract would refuse it: rule: floor is not below the target"
+    assert said == (
+        "rule: the contract would refuse it: rule: floor is not below the target; next: keeper rule set --help"
+    )
 
 
 def test_set__by_symbols__says_the_whole_rule_before_it_is_signed(world: World, tmp_path: Path) -> None:
