@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from keeper.breakers import BreakerLimits
-from keeper.chain import endpoints
+from keeper.chain import deployed, endpoints
 from keeper.chain.ether import Ether
 from keeper.chain.heads import Heads
 from keeper.chain.node import Node
@@ -33,6 +33,7 @@ from keeper.positions.baskets import BasketPositions
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts, Look, Positions
 from keeper.positions.ranges import RangePositions
+from keeper.protocols.deployments import deployed_on
 from keeper.send.aws_kms import aws_kms_signer
 from keeper.send.fees import SendLimits
 from keeper.send.gcp_kms import gcp_kms_signer
@@ -110,6 +111,8 @@ class _Ready:
 
 def _ready(settings: Settings, dry_run: bool) -> _Ready:
     node = connect(settings)
+    if (known := deployed_on(settings.chain.id)) is not None:
+        deployed.require(node, known, node.head())
     return _Ready(node, watched(settings, node), None if dry_run else signer(settings))
 
 

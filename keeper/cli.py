@@ -8,12 +8,14 @@ such thing.
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -33,6 +35,7 @@ DEVNET_FOLDER = Path(".keeper")
 WEB = "127.0.0.1:8787"
 ATTENTION = 3
 UNKNOWN = 4
+_KEYS = "A key elsewhere"
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -78,7 +81,9 @@ def init(
         list[str] | None,
         typer.Option(help="A node's HTTP address; once per node. KEEPER_RPC_URL does as well."),
     ] = None,
-    chain: Annotated[str | None, typer.Option(help="The chain's id, which the node must be on.")] = None,
+    chain: Annotated[
+        str | None, typer.Option(help="The chain the node must be on: its id, or a name such as arbitrum.")
+    ] = None,
     heads: Annotated[str | None, typer.Option(help="A WebSocket that tells of new blocks.")] = None,
     loans: Annotated[str | None, typer.Option(help="A LoanThresholds contract.")] = None,
     ranges: Annotated[str | None, typer.Option(help="A RangeThresholds contract.")] = None,
@@ -86,6 +91,27 @@ def init(
     owner: Annotated[list[str] | None, typer.Option(help="Whose rules to hold; once per owner.")] = None,
     keystore: Annotated[
         str | None, typer.Option(help="The encrypted key that signs; without one KEEPER_KEY does.")
+    ] = None,
+    remote: Annotated[
+        str | None, typer.Option(help="The address of a signer elsewhere.", rich_help_panel=_KEYS)
+    ] = None,
+    aws_kms: Annotated[
+        str | None, typer.Option(help="A key of AWS KMS, by ARN or alias.", rich_help_panel=_KEYS)
+    ] = None,
+    gcp_kms: Annotated[
+        str | None, typer.Option(help="A key version of Google Cloud KMS.", rich_help_panel=_KEYS)
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="The account that key must sign for.", rich_help_panel=_KEYS)
+    ] = None,
+    certificate: Annotated[
+        str | None, typer.Option(help="What is shown to a signer elsewhere, PEM.", rich_help_panel=_KEYS)
+    ] = None,
+    private_key: Annotated[
+        str | None, typer.Option(help="The certificate's own key, PEM.", rich_help_panel=_KEYS)
+    ] = None,
+    authority: Annotated[
+        str | None, typer.Option(help="Who issued the signer's certificate, PEM.", rich_help_panel=_KEYS)
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("keeper.toml"),
     yes: Annotated[
@@ -95,13 +121,24 @@ def init(
 ) -> None:
     """Write a first keeper.toml: ask for what is not said, prove chain and contracts, then write it whole.
 
-    Example: keeper init --url http://127.0.0.1:8545 --chain 31337 --loans 0x… --owner 0x… --yes
+    Example: keeper init --url http://127.0.0.1:8545 --chain 31337 --loans 0x5FbDB2315678afecb367f032d93F642f64180aa3
+    --owner 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --yes
+
+    Example: keeper init --chain arbitrum --aws-kms alias/keeper --address 0x90F79bf6EB2c4f870365E785982E1f101E93b906
     """
     from keeper.init import Said, begin
 
-    said = Said(
-        url or (), chain, heads, {"loans": loans, "ranges": ranges, "baskets": baskets}, owner or (), keystore
-    )
+    elsewhere = {
+        "remote": remote,
+        "aws_kms": aws_kms,
+        "gcp_kms": gcp_kms,
+        "address": address,
+        "certificate": certificate,
+        "private_key": private_key,
+        "authority": authority,
+    }
+    contracts = {"loans": loans, "ranges": ranges, "baskets": baskets}
+    said = Said(url or (), chain, heads, contracts, owner or (), keystore, elsewhere)
 
     def ask(question: str, default: str) -> str:
         return str(typer.prompt(question, default=default, show_default=bool(default), err=True))
@@ -114,7 +151,10 @@ def init(
 
 @cli.command()
 def look(config: Config = None, as_json: Json = False) -> None:
-    """Show every watched position, its band and its verdict now; exit 3 if one needs attention."""
+    """Show every watched position, its band and its verdict now; exit 3 if one needs attention.
+
+    Example: keeper look --json
+    """
     from keeper import app, show
     from keeper.domain.verdicts import Kind
     from keeper.settings import read_settings
@@ -140,7 +180,12 @@ def run(
     may_pause: MayPause = False,
     as_json: Json = False,
 ) -> None:
-    """Run the keeper until it is stopped: take a turn at every new block."""
+    """Run the keeper until it is stopped: take a turn at every new block.
+
+    Example: keeper run --dry-run
+
+    Example: keeper run --web --may-pause --config /etc/keeper/keeper.toml
+    """
     from keeper import app, show
     from keeper.settings import read_settings
     from keeper.turn import Keeper, Turn
@@ -179,6 +224,8 @@ def web(
 
     Its token is made once and kept beside the journal, or is given as KEEPER_WEB_TOKEN. Prometheus reads /metrics with
     the same token as a bearer's.
+
+    Example: keeper web 127.0.0.1:9000 --may-pause
     """
     from keeper.settings import read_settings
 
@@ -202,7 +249,10 @@ def explain(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Tell why the keeper did, or did not, act for an owner at a block; exit 4 if it never looked."""
+    """Tell why the keeper did, or did not, act for an owner at a block; exit 4 if it never looked.
+
+    Example: keeper explain 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --block 18000000
+    """
     from keeper import desk, show
     from keeper.settings import read_settings
 
@@ -211,7 +261,8 @@ def explain(
     if explained is None:
         where = "" if block is None else f" at or before block {block}"
         print(
-            f"journal: no verdict on {owner}{where}; is the owner in keeper.toml, and was the keeper running?",
+            f"journal: no verdict on {owner}{where}; is the owner in keeper.toml, and was the keeper running? "
+            "keeper look shows who is watched",
             file=sys.stderr,
         )
         raise typer.Exit(UNKNOWN)
@@ -223,7 +274,10 @@ def explain(
 
 @cli.command()
 def doctor(config: Config = None, as_json: Json = False) -> None:
-    """Prove before a start what a keeper needs; exit 3 if something is worth a look, 1 if it must not be started."""
+    """Prove before a start what a keeper needs; exit 3 if something is worth a look, 1 if it must not be started.
+
+    Example: keeper doctor --config /etc/keeper/keeper.toml
+    """
     from keeper import show
     from keeper.doctor import Grade, examine
     from keeper.settings import read_settings
@@ -304,6 +358,8 @@ def pause(
     """Let nothing more be sent until `keeper resume`; what is under way is followed to its end.
 
     It is written in the journal, so that every keeper of that journal obeys from then on, after a restart too.
+
+    Example: keeper pause "moving to other pools"
     """
     from keeper import desk
     from keeper.settings import read_settings
@@ -320,7 +376,10 @@ def resume(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Go on after a pause, or after breakers have tripped and you know why they did; exit 4 if none is latched."""
+    """Go on after a pause, or after breakers have tripped and you know why they did; exit 4 if none is latched.
+
+    Example: keeper resume reverts slippage
+    """
     from keeper import desk
     from keeper.settings import read_settings
 
@@ -328,7 +387,7 @@ def resume(
     for latch in found:
         print(f"reset {latch.name}, which was latched at block {latch.block}: {latch.why}")
     if not found:
-        print("journal: nothing of the kind is latched", file=sys.stderr)
+        print("journal: nothing of the kind is latched; keeper doctor tells what is", file=sys.stderr)
         raise typer.Exit(UNKNOWN)
 
 
@@ -350,7 +409,12 @@ def devnet(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a local chain with the real Aave V3 and Uniswap V3 on it until it is stopped."""
+    """Run a local chain with the real Aave V3 and Uniswap V3 on it until it is stopped.
+
+    Example: keeper devnet --port 8545 --eth-price 2500
+
+    Example: keeper devnet --fork-url https://node.example --port 8546
+    """
     from keeper import show
     from keeper.devnet import serve
     from keeper.devnet.anvil import Anvil
@@ -385,7 +449,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder for demo.html and demo.json.")] = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """Play a crash over pairs of a loan, a range and a basket, one of each with a rule and a real keeper."""
+    """Play a crash over pairs of a loan, a range and a basket, one of each with a rule and a real keeper.
+
+    Example: keeper demo --bars june.csv.gz --from 2022-06-10 --to 2022-06-18
+    """
     from keeper import show
     from keeper.demo import stage as play
 
@@ -410,7 +477,10 @@ def simulate(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Play a history over two forks of the running devnet, one with the keeper: what your rules would have done."""
+    """Play a history over two forks of the running devnet, one with the keeper: what your rules would have done.
+
+    Example: keeper simulate --scenario black-thursday --from 2020-03-12T06:00 --to 2020-03-12T12:00
+    """
     from keeper import show
     from keeper import simulate as simulation
     from keeper.devnet.serve import MANIFEST
@@ -429,12 +499,19 @@ rule = typer.Typer(no_args_is_help=True, help="An owner's rules: show, write, ta
 cli.add_typer(rule, name="rule")
 Owner = Annotated[str, typer.Argument(help="The owner's address.")]
 Thresholds = Annotated[str | None, typer.Option(help="The contract, where several are watched.")]
+RuleKind = Annotated[
+    Literal["basket", "loan", "range"] | None,
+    typer.Option(help="What the rule is about; by default what the file says, or a loan."),
+]
 Safe = Annotated[bool, typer.Option("--safe", help="A batch for a Safe's Transaction Builder.")]
 
 
 @rule.command("show")
 def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> None:
-    """Show an owner's rules and what their contracts say of them now; exit 4 if there is none."""
+    """Show an owner's rules and what their contracts say of them now; exit 4 if there is none.
+
+    Example: keeper rule show 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+    """
     from keeper import app, show
     from keeper.settings import read_settings
 
@@ -443,7 +520,8 @@ def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
     mine = [seen for seen in looks if seen.verdict.key.owner.lower() == owner.lower()]
     if not mine:
         print(
-            f"rule: {owner} has none in the watched contracts; is the owner in keeper.toml?", file=sys.stderr
+            f"rule: {owner} has none in the watched contracts; is the owner in keeper.toml? keeper rule set writes one",
+            file=sys.stderr,
         )
         raise typer.Exit(UNKNOWN)
     if as_json:
@@ -455,46 +533,117 @@ def show_rules(owner: Owner, config: Config = None, as_json: Json = False) -> No
 @rule.command("set")
 def set_rule(
     owner: Owner,
+    kind: RuleKind = None,
     id: Annotated[int | None, typer.Option(help="The rule to replace; without it, a new one.", min=0)] = None,
-    file: Annotated[Path | None, typer.Option(help="A TOML file: the options' names, with _ for -.")] = None,
-    collateral: Annotated[
-        str | None, typer.Option(help="What is sold: an address, or its symbol on Aave.")
+    file: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file, such as a plan leaves: the options' names, with _ for -."),
     ] = None,
-    debt: Annotated[str | None, typer.Option(help="What is repaid, likewise.")] = None,
-    floor: Annotated[str | None, typer.Option(help="Act below this health, such as 1.4.")] = None,
-    target: Annotated[str | None, typer.Option(help="Land on this health.")] = None,
-    ceiling: Annotated[str | None, typer.Option(help="Borrow again above this health.")] = None,
     slippage_bps: Annotated[int | None, typer.Option(help="Of the value sold; 100 by default.")] = None,
     cooldown: Annotated[int | None, typer.Option(help="Seconds between actions; 0 by default.")] = None,
-    max_step: Annotated[str | None, typer.Option(help="Most repaid at once, in whole debt tokens.")] = None,
-    borrow_step: Annotated[
-        str | None, typer.Option(help="Most borrowed at once, in whole debt tokens; none by default.")
-    ] = None,
     days: Annotated[str | None, typer.Option(help="How long it holds; 365 by default.")] = None,
     keeper: Annotated[str | None, typer.Option(help="Who may act; anyone by default.")] = None,
-    approve: Annotated[bool, typer.Option("--approve", help="The aToken's allowance too.")] = False,
+    max_step: Annotated[
+        str | None,
+        typer.Option(help="Most at once: repaid, in whole debt tokens; sold of a basket, in dollars."),
+    ] = None,
+    collateral: Annotated[
+        str | None,
+        typer.Option(help="What is sold: an address, or its symbol on Aave.", rich_help_panel="Loans"),
+    ] = None,
+    debt: Annotated[
+        str | None, typer.Option(help="What is repaid, likewise.", rich_help_panel="Loans")
+    ] = None,
+    floor: Annotated[
+        str | None, typer.Option(help="Act below this health, such as 1.4.", rich_help_panel="Loans")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Land on this health.", rich_help_panel="Loans")] = None,
+    ceiling: Annotated[
+        str | None, typer.Option(help="Borrow again above this health.", rich_help_panel="Loans")
+    ] = None,
+    borrow_step: Annotated[
+        str | None,
+        typer.Option(
+            help="Most borrowed at once, in whole debt tokens; none by default.", rich_help_panel="Loans"
+        ),
+    ] = None,
+    token_id: Annotated[
+        int | None, typer.Option(help="Uniswap's number of the position.", rich_help_panel="Ranges")
+    ] = None,
+    below: Annotated[
+        int | None,
+        typer.Option(help="Ticks from the price down to the new edge.", rich_help_panel="Ranges"),
+    ] = None,
+    above: Annotated[int | None, typer.Option(help="And up.", rich_help_panel="Ranges")] = None,
+    buffer: Annotated[
+        int | None, typer.Option(help="Ticks beyond an edge before it is moved.", rich_help_panel="Ranges")
+    ] = None,
+    hold: Annotated[
+        int | None, typer.Option(help="Seconds it must have been out.", rich_help_panel="Ranges")
+    ] = None,
+    priced_in: Annotated[
+        str | None,
+        typer.Option(
+            help="The token in which cutoffs are prices; else they are ticks.", rich_help_panel="Ranges"
+        ),
+    ] = None,
+    cutoff_low: Annotated[
+        str | None, typer.Option(help="Leave the pool below it.", rich_help_panel="Ranges")
+    ] = None,
+    cutoff_high: Annotated[
+        str | None, typer.Option(help="Leave the pool above it.", rich_help_panel="Ranges")
+    ] = None,
+    asset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="TOKEN:TARGET_BPS:BAND_BPS, once per asset; the token alone beside a file that has the rest.",
+            rich_help_panel="Baskets",
+        ),
+    ] = None,
+    approve: Annotated[bool, typer.Option("--approve", help="The grants it lives from too.")] = False,
     thresholds: Thresholds = None,
     safe: Safe = False,
     config: Config = None,
 ) -> None:
-    """Print the call that sets a rule, tried on the contract first; the owner's wallet signs it, not the keeper."""
+    """Print the call that sets a rule, tried on the contract first; the owner's wallet signs it, not the keeper.
+
+    A file may say more than the options do: see the how-to `Add a rule`.
+
+    Example: keeper rule set 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --collateral WETH --debt USDC --floor 1.4
+    --target 1.7 --max-step 50000 --approve
+
+    Example: keeper rule set 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --kind basket --asset WETH:6000:500
+    --asset USDC:4000:500 --max-step 10000 --approve
+
+    Example: keeper rule set 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --kind range --token-id 7 --below 600
+    --above 600 --buffer 50 --hold 300 --priced-in USDC --cutoff-low 1200 --approve --safe
+    """
     from keeper.rules import writing
     from keeper.settings import read_settings
 
     said = {
+        "slippage_bps": slippage_bps,
+        "cooldown": cooldown,
+        "days": days,
+        "keeper": keeper,
+        "max_step": max_step,
         "collateral": collateral,
         "debt": debt,
         "floor": floor,
         "target": target,
         "ceiling": ceiling,
-        "slippage_bps": slippage_bps,
-        "cooldown": cooldown,
-        "max_step": max_step,
         "borrow_step": borrow_step,
-        "days": days,
-        "keeper": keeper,
+        "token_id": token_id,
+        "below": below,
+        "above": above,
+        "buffer": buffer,
+        "hold": hold,
+        "priced_in": priced_in,
+        "cutoff_low": cutoff_low,
+        "cutoff_high": cutoff_high,
+        "assets": asset or None,
     }
-    text = writing.read_rule(file, said)
+    text = writing.read_rule(file, said, kind)
     written = writing.write_rule(read_settings(_config(config)), owner, id, text, thresholds, approve)
     _tell_calls(written, safe)
 
@@ -513,40 +662,47 @@ def _tell_calls(written: Written, safe: bool) -> None:
 def clear_rule(
     owner: Owner,
     id: Annotated[int, typer.Argument(help="The rule's number.", min=0)],
+    kind: RuleKind = None,
     thresholds: Thresholds = None,
     safe: Safe = False,
     config: Config = None,
 ) -> None:
-    """Print the call that takes a rule back, tried on the contract first."""
+    """Print the call that takes a rule back, tried on the contract first.
+
+    Example: keeper rule clear 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 0 --kind loan
+    """
     from keeper.rules import writing
     from keeper.settings import read_settings
 
-    written = writing.clear_rule(read_settings(_config(config)), owner, id, thresholds)
+    written = writing.clear_rule(read_settings(_config(config)), owner, id, thresholds, kind)
     _tell_calls(written, safe)
 
 
 @rule.command("lint")
 def lint_rules(owner: Owner, config: Config = None, as_json: Json = False) -> None:
-    """Look through an owner's rules on loans for what is wrong; exit 3 if something is, 4 if there is no rule."""
+    """Look through all of an owner's rules for what is wrong; exit 3 if something is, 4 if there is no rule.
+
+    Example: keeper rule lint 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --json
+    """
     from keeper import show
     from keeper.domain.texts import count_text
-    from keeper.rules import writing
+    from keeper.rules import cases
     from keeper.settings import read_settings
 
-    count, found = writing.lint_rules(read_settings(_config(config)), owner)
+    settings = read_settings(_config(config))
+    count, found = cases.lint_rules(settings, owner)
     if count == 0:
-        print(f"rule: {owner} has no rule on a loan in the watched contracts", file=sys.stderr)
+        print(
+            f"rule: {owner} has no rule in the watched contracts; keeper rule set writes one", file=sys.stderr
+        )
         raise typer.Exit(UNKNOWN)
     if as_json:
-        show.print_json({"rules": count, "faults": writing.faults(found)})
+        show.print_json(cases.lint_json(count, found, settings.kinds))
     else:
         for each in found:
-            numbers = " and ".join(str(key.id) for key in each.keys)
-            print(f"loan rule {numbers}: {each.fault}: {each.why}")
+            print(cases.lint_text(each, settings.kinds))
         if not found:
-            print(
-                f"{count_text(count, 'loan rule')}, and nothing wrong with {'it' if count == 1 else 'them'}"
-            )
+            print(f"{count_text(count, 'rule')}, and nothing wrong with {'it' if count == 1 else 'them'}")
     if found:
         raise typer.Exit(ATTENTION)
 
@@ -582,15 +738,36 @@ def _config(given: Path | None) -> Path:
     )
 
 
+_SEEN_BY_THE_DOCTOR = frozenset({"chain", "contract", "journal", "node", "oracle", "send", "settings"})
+
+
+def told(error: KeeperError, words: Sequence[str]) -> str:
+    """The error with the command to type next, unless it names one; `words` are those that were typed."""
+    said = str(error)
+    if "keeper " in said:
+        return said
+    path: list[str] = []
+    group: Any = typer.main.get_command(cli)
+    for word in words:
+        if word not in getattr(group, "commands", {}):
+            break
+        path.append(word)
+        group = group.commands[word]
+    if said.partition(":")[0] not in _SEEN_BY_THE_DOCTOR or path == ["doctor"]:
+        return f"{said}; next: keeper {' '.join([*path, '--help'])}"
+    named = next((file for flag, file in pairwise(words) if flag in ("-c", "--config")), None)
+    return f"{said}; next: keeper doctor{f' --config {shlex.quote(named)}' if named else ''}"
+
+
 def main() -> NoReturn:
     """The console script: errors are one sentence on standard error, and an exit code scripts can use."""
     try:
         cli()
     except Misconfigured as error:
-        print(error, file=sys.stderr)
+        print(told(error, sys.argv[1:]), file=sys.stderr)
         sys.exit(2)
     except KeeperError as error:
-        print(error, file=sys.stderr)
+        print(told(error, sys.argv[1:]), file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         os.dup2(

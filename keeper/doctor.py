@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from keeper.app import breaker_limits_of, connect, look, send_limits_of, signer, watched
 from keeper.breakers import PAUSE, prices_apart
+from keeper.chain import deployed
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, JournalBroken, KeeperError, Unsafe
@@ -28,6 +29,7 @@ from keeper.domain.units import Address, decimal_text
 from keeper.domain.verdicts import Kind
 from keeper.journal.journal import Reader, stopped_by
 from keeper.positions.port import Positions
+from keeper.protocols.deployments import deployed_on
 from keeper.send.fees import first_fees, gwei_text
 from keeper.send.signers import KEY_VARIABLE
 from keeper.settings import Settings
@@ -73,6 +75,8 @@ def examine(settings: Settings, config: Path) -> Iterator[Finding]:
         yield Finding("chain", Grade.BAD, str(error), f"edit chain.url, chain.urls or chain.id in {config}")
     if head is not None:
         yield _clock(head, settings.chain.id)
+    if node is not None and head is not None:
+        yield from _protocols(settings, node, head)
     sender = None
     for finding, address in _key(settings):
         sender = address or sender
@@ -131,6 +135,23 @@ def _endpoints(settings: Settings) -> Generator[Finding, None, bool]:
             "quorum", Grade.GOOD, f"chain: {able} of {len(urls)} endpoints, and {needed} must agree"
         )
     return True
+
+
+def _protocols(settings: Settings, node: Node, head: Block) -> Iterator[Finding]:
+    """Aave and Uniswap where their owners publish them, on a chain that is known, and the contracts on top of them."""
+    known = deployed_on(settings.chain.id)
+    if known is None:
+        return
+    try:
+        deployed.require(node, known, head)
+        yield Finding("protocols", Grade.GOOD, f"chain: Aave and Uniswap stand where {known.title} has them")
+        for watch in settings.watch:
+            at = Address(watch.thresholds)
+            if what := deployed.stands_elsewhere(node, known, watch.kind, at, head):
+                said = f"contract: {at} for {watch.kind} stands on {what}"
+                yield Finding("protocols", Grade.POOR, said, "leave it, unless you know whose it is")
+    except KeeperError as error:
+        yield Finding("protocols", Grade.BAD, str(error), "name an endpoint of the right chain")
 
 
 def _clock(head: Block, chain_id: int) -> Finding:

@@ -12,28 +12,23 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from keeper import app
-from keeper.chain import endpoints
+from keeper.chain import deployed, endpoints
 from keeper.chain.node import Node
 from keeper.domain.errors import KeeperError, Misconfigured
 from keeper.domain.units import Address
 from keeper.positions.port import Doubts
-from keeper.settings import RPC_URL, Settings, checked_address, read_settings
+from keeper.protocols.deployments import deployed_on, deployments
+from keeper.settings import RPC_URL, Settings, checked_address, meant, read_settings
 
 _SECONDS = 10.0
 _UNDOUBTING = Doubts(max_price_age=0, drift_bps=0)
 """What the operator doubts is nothing to whether a contract is there."""
-_NAMES: Mapping[int, str] = {
-    1: "Ethereum",
-    10: "OP Mainnet",
-    137: "Polygon",
-    8453: "Base",
-    31337: "a devnet",
-    42161: "Arbitrum One",
-    11155111: "Sepolia",
-}
+_NAMES: Mapping[int, str] = {31337: "a devnet", 11155111: "Sepolia"}
+_ELSEWHERE: Final = ("remote", "aws_kms", "gcp_kms")
+_PAPERS: Final = ("certificate", "private_key", "authority")
 
 Ask = Callable[[str, str], str]
 """Puts a question to a person, with what an empty answer means, and gives the answer."""
@@ -42,7 +37,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said beforehand; None and empty are what is asked for. `contracts` are addresses by their kind."""
+    """What was said beforehand; None and empty are what is asked for. `contracts` are addresses by their kind.
+
+    `elsewhere` is said of a key that is not here, by the names of keeper.toml's [key] and [key.remote], the address of
+    a remote signer being `remote`.
+    """
 
     urls: Sequence[str] = ()
     chain: str | None = None
@@ -50,6 +49,7 @@ class Said:
     contracts: Mapping[str, str | None] = field(default_factory=dict)
     owners: Sequence[str] = ()
     keystore: str | None = None
+    elsewhere: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def begin(
@@ -71,11 +71,20 @@ def begin(
             "--url", " ".join(said.urls) or None, "Addresses of nodes, the preferred first", _urls
         )
     there = Node(urls[0], _SECONDS).ask_number("eth_chainId")
-    name = f" ({_NAMES[there]})" if there in _NAMES else ""
+    known = deployed_on(there)
+    title = known.title if known else _NAMES.get(there)
+    name = f" ({title})" if title else ""
     chain = asked.one(
-        "--chain", said.chain, f"The chain's id; {urls[0]} is on {there}{name}", _chain(there), str(there)
+        "--chain",
+        said.chain,
+        f"The chain, by id or name; {urls[0]} is on {there}{name}",
+        _chain(there),
+        str(there),
     )
     node = endpoints.connect(urls, chain, _SECONDS)
+    if known is not None:
+        deployed.require(node, known, node.head())
+        say(f"init: Aave's pool {known.pool} and Uniswap's factory {known.factory} stand on {known.title}")
     heads = asked.one(
         "--heads", said.heads, "A WebSocket that tells of new blocks, or nothing", str.strip, "", True
     )
@@ -95,19 +104,15 @@ def begin(
     }
     if not contracts:
         raise Misconfigured(f"init: no contract is named, by {', '.join(f'--{kind}' for kind in app.KINDS)}")
+    for kind, at in contracts.items():
+        if known is not None and (what := deployed.stands_elsewhere(node, known, kind, at, node.head())):
+            say(f"init: beware, {at} for {kind} stands on {what}")
     owners = asked.one(
         "--owner", " ".join(said.owners) or None, "Owners whose rules to hold, by blanks", _owners
     )
-    keystore = asked.one(
-        "--keystore",
-        said.keystore,
-        "The keystore that signs, or nothing for KEEPER_KEY",
-        _keystore(path.parent),
-        "",
-        True,
-    )
-    text = _text(chain, () if kept_elsewhere else urls, heads, contracts, owners, keystore)
-    return _put(path, text, force)
+    key = _key(asked, said, path.parent)
+    text = _text(chain, () if kept_elsewhere else urls, heads, contracts, owners, key)
+    return _put(path, text, force, say)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,11 @@ def _urls(text: str) -> tuple[str, ...]:
 
 def _chain(there: int) -> Callable[[str], int]:
     def check(text: str) -> int:
-        if text.strip() != str(there):
+        name = text.strip().casefold()
+        if name and not name.isdecimal() and name not in deployments():
+            raise Misconfigured(f"init: {text} is no chain's name; {meant(name, list(deployments()))}")
+        wanted = str(deployments()[name].chain_id) if name in deployments() else name
+        if wanted != str(there):
             raise Misconfigured(f"init: the node is on chain {there}, and {text} is meant")
         return there
 
@@ -181,9 +190,59 @@ def _address(text: str) -> Address:
         raise Misconfigured(f"init: {text.strip()} {error}") from None
 
 
-def _keystore(folder: Path) -> Callable[[str], str]:
-    def check(text: str) -> str:
+def _key(asked: _Asked, said: Said, folder: Path) -> list[str]:
+    """The lines about what signs; none where KEEPER_KEY does."""
+    named = {name: said.elsewhere[name] for name in _ELSEWHERE if said.elsewhere.get(name)}
+    flags = [f"--{name.replace('_', '-')}" for name in (*named, *(["keystore"] if said.keystore else []))]
+    if len(flags) > 1:
+        raise Misconfigured(f"init: one key signs, and {' and '.join(flags)} are named")
+    if named:
+        ((kind, value),) = named.items()
+    else:
+        kind, value = asked.one(
+            "--keystore",
+            said.keystore,
+            "What signs: a keystore's file, a key's name at AWS or GCP, a signer's address, or nothing for KEEPER_KEY",
+            _whose_key(folder),
+            "",
+            True,
+        )
+    if not value:
+        return []
+    if kind == "keystore":
+        return ["", "[key]", f"keystore = {json.dumps(value)}  # KEEPER_PASSWORD opens it"]
+    lines = ["", "[key]"] + ([f"{kind} = {json.dumps(value)}"] if kind != "remote" else [])
+    whose = said.elsewhere.get("address")
+    if kind == "remote" or whose:
+        address = asked.one("--address", whose, "The account that it signs for", _address)
+        lines.append(f'address = "{address}"')
+    if kind == "remote":
+        lines += ["[key.remote]", f"url = {json.dumps(value)}"]
+        papers = {name: said.elsewhere.get(name) for name in _PAPERS}
+        if value.startswith("https://"):
+            for name, given in papers.items():
+                question = f"The {name.replace('_', ' ')} for it, a PEM file, or nothing"
+                flag = f"--{name.replace('_', '-')}"
+                papers[name] = asked.one(flag, given, question, str.strip, "", True)
+        lines += [f"{name} = {json.dumps(file)}" for name, file in papers.items() if file]
+    return lines
+
+
+def _whose_key(folder: Path) -> Callable[[str], tuple[str, str]]:
+    """Which kind of key an answer names: by how it begins, else a file."""
+    heads = (
+        ("http://", "remote"),
+        ("https://", "remote"),
+        ("arn:aws", "aws_kms"),
+        ("alias/", "aws_kms"),
+        ("projects/", "gcp_kms"),
+    )
+
+    def check(text: str) -> tuple[str, str]:
         name = text.strip()
+        for head, kind in heads:
+            if name.startswith(head):
+                return kind, name
         if name:
             try:
                 json.loads((folder / name).read_text(encoding="utf-8"))["crypto"]
@@ -191,7 +250,7 @@ def _keystore(folder: Path) -> Callable[[str], str]:
                 raise Misconfigured(f"init: {name} cannot be read ({error.strerror})") from error
             except (ValueError, KeyError, TypeError):
                 raise Misconfigured(f"init: {name} is not an encrypted keystore") from None
-        return name
+        return "keystore", name
 
     return check
 
@@ -200,9 +259,9 @@ def _text(
     chain: int,
     urls: Sequence[str],
     heads: str,
-    contracts: Mapping[str, Address | None],
+    contracts: Mapping[str, Address],
     owners: Sequence[Address],
-    keystore: str,
+    key: Sequence[str],
 ) -> str:
     lines = [
         "# Written by `keeper init`. Next: `keeper doctor`, then `keeper run --dry-run`.",
@@ -222,12 +281,10 @@ def _text(
             f'thresholds = "{at}"',
             f"owners = {json.dumps(owners)}",
         ]
-    if keystore:
-        lines += ["", "[key]", f"keystore = {json.dumps(keystore)}  # KEEPER_PASSWORD opens it"]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *key]) + "\n"
 
 
-def _put(path: Path, text: str, force: bool) -> Settings:
+def _put(path: Path, text: str, force: bool, say: Callable[[str], None]) -> Settings:
     """Read back as a keeper will, prove, and only then put in place."""
     try:
         handle, name = tempfile.mkstemp(prefix=".keeper-", suffix=".toml", dir=path.parent)
@@ -237,6 +294,8 @@ def _put(path: Path, text: str, force: bool) -> Settings:
                 file.write(text)
             settings = read_settings(draft)
             app.watched(settings, app.connect(settings))
+            if settings.key.remote or settings.key.aws_kms or settings.key.gcp_kms:
+                say(f"init: {app.signer(settings).address} signs, and has shown that it does")
             if force:
                 draft.replace(path)
             else:

@@ -161,7 +161,11 @@ def _field_text(name: str, value: str | int) -> str:
 def print_looks(console: Console, block: Block, looks: Sequence[Look], kinds: Kinds) -> None:
     """Positions, bands and verdicts as a table."""
     if not looks:
-        console.print(Text(f"block {block.number}: none of the watched owners has written a rule yet"))
+        console.print(
+            Text(
+                f"block {block.number}: none of the watched owners has written a rule yet; keeper rule set does"
+            )
+        )
         return
     table = Table(title=f"block {block.number}", title_justify="left")
     for column in ("owner", "rule", "measure", "band", "verdict", "why"):

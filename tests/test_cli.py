@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from keeper.cli import told
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
-from keeper.domain.errors import JournalBroken
+from keeper.domain.errors import JournalBroken, KeeperError, Misconfigured
 from keeper.journal.journal import Reader
 from tests.conftest import KEEPER_KEY, SetRule
 from tests.faults.proxy import Hang, proxied
@@ -242,13 +243,17 @@ def test_run__a_node_that_hangs__ends_the_tick_at_its_deadline_and_the_next_is_t
 
 def test_run__no_node__is_one_sentence_and_exit_1(world: World, tmp_path: Path) -> None:
     said = one_sentence(keeper("run", "--config", config(world, tmp_path, url=NOWHERE)), 1)
-    assert said == "node: http://127.0.0.1:9 gave no answer to eth_chainId (ConnectionRefusedError)"
+    path = tmp_path / "keeper.toml"
+    assert said == (
+        "node: http://127.0.0.1:9 gave no answer to eth_chainId (ConnectionRefusedError); "
+        f"next: keeper doctor --config {path}"
+    )
     assert wrote_nothing(tmp_path)
 
 
 def test_run__the_wrong_chain__is_one_sentence_and_exit_2(world: World, tmp_path: Path) -> None:
     said = one_sentence(keeper("run", "--config", config(world, tmp_path, id=1)), 2)
-    assert said.endswith("is on chain 31337, and the settings say 1")
+    assert "is on chain 31337, and the settings say 1; next: keeper doctor" in said
     assert wrote_nothing(tmp_path)
 
 
@@ -325,6 +330,26 @@ def test_explain__an_owner_never_judged__exits_4(
 
 def test_explain__no_journal__is_one_sentence(world: World, tmp_path: Path) -> None:
     one_sentence(keeper("explain", world.roles.owner, "--config", config(world, tmp_path)), 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "said"),
+    [
+        (["run"], Misconfigured("key: none"), "key: none; next: keeper run --help"),
+        (["run", "-c", "a b"], Misconfigured("chain: no"), "chain: no; next: keeper doctor --config 'a b'"),
+        (["doctor"], Misconfigured("chain: no"), "chain: no; next: keeper doctor --help"),
+        (["rule", "set", "0x"], Misconfigured("rule: no"), "rule: no; next: keeper rule set --help"),
+        (
+            ["look"],
+            Misconfigured("settings: none; `keeper init` writes one"),
+            "settings: none; `keeper init` writes one",
+        ),
+    ],
+)
+def test_an_error__that_names_no_command__is_told_with_the_next_one(
+    words: list[str], error: KeeperError, said: str
+) -> None:
+    assert told(error, words) == said
 
 
 def test_version__asked_for__is_the_packages(tmp_path: Path) -> None:

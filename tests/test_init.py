@@ -11,11 +11,17 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from keeper import init
 from keeper.app import connect, watched
+from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
 from keeper.domain.errors import KeeperError, Misconfigured
 from keeper.init import Ask, Said, begin
 from keeper.settings import Settings, read_settings
+from tests.chain.test_deployed import as_known
+from tests.send import doubles
+from tests.send.doubles import Double
+from tests.send.flights_given import KEEPER
 from tests.test_cli import NOWHERE, keeper, one_sentence
 
 
@@ -119,3 +125,76 @@ def test_init__with_the_node_in_the_environment__keeps_it_out_of_the_file(
     settings: Settings = begin(tmp_path / "keeper.toml", said, None, print)
     assert settings.chain.url == world.node.url
     assert world.node.url not in (tmp_path / "keeper.toml").read_text()
+
+
+def test_init__of_a_chain_by_its_name__proves_what_is_known_to_stand_there(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    path, contracts = tmp_path / "keeper.toml", {"loans": world.thresholds}
+    asked = Said([world.node.url], "arbitrum", None, contracts, [world.roles.owner])
+    with pytest.raises(Misconfigured, match="init: the node is on chain 31337, and arbitrum is meant"):
+        begin(path, asked, None, said.append)
+    with pytest.raises(Misconfigured, match="arbitrun is no chain's name; did you mean arbitrum?"):
+        begin(path, replace(asked, chain="arbitrun"), None, said.append)
+    with Anvil(chain_id=42161) as empty, pytest.raises(Misconfigured, match="this is not Arbitrum One"):
+        begin(path, replace(asked, urls=[empty.url]), None, said.append)
+    assert list(tmp_path.iterdir()) == []
+    known = replace(as_known(world), pool=world.aave.pool)
+    monkeypatch.setattr(init, "deployments", lambda: {"devnet": known})
+    monkeypatch.setattr(init, "deployed_on", {world.chain_id: known}.get)
+    begin(path, replace(asked, chain="Devnet"), None, said.append)
+    assert said == [
+        f"init: Aave's pool {world.aave.pool} and Uniswap's factory {world.uniswap.factory} stand on the devnet"
+    ]
+
+
+def test_init__with_a_key_elsewhere__has_it_sign_before_it_writes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, said = tmp_path / "keeper.toml", list[str]()
+    contracts, owners = {"loans": world.thresholds}, [world.roles.owner]
+    asked = Said([world.node.url], str(world.chain_id), None, contracts, owners)
+    double = Double()
+    with doubles.web3signer(double, tmp_path):
+        elsewhere: dict[str, str | None] = {
+            "remote": double.url, "address": KEEPER,
+            "certificate": "client.pem", "private_key": "client.key", "authority": "ca.pem",
+        }  # fmt: skip
+        key = begin(path, replace(asked, elsewhere=elsewhere), None, said.append).key
+        assert key.remote is not None
+        assert (key.remote.url, key.remote.authority, key.address) == (
+            double.url,
+            tmp_path / "ca.pem",
+            KEEPER,
+        )
+        assert said[-1] == f"init: {KEEPER} signs, and has shown that it does"
+        answers = ("", "", "", double.url, KEEPER, "client.pem", "client.key", "ca.pem")
+        ask, questions = answering(*answers)
+        begin(path, replace(asked, heads=None), ask, said.append, force=True)
+        assert "signer's address" in questions[-5], questions
+        assert read_settings(path).key == key
+        double.fault = "another key"
+        before = path.read_bytes()
+        with pytest.raises(KeeperError):
+            begin(path, replace(asked, elsewhere=elsewhere), None, said.append, force=True)
+        assert path.read_bytes() == before
+        with pytest.raises(Misconfigured, match="one key signs, and --remote and --keystore are named"):
+            begin(path, replace(asked, elsewhere=elsewhere, keystore="k"), None, said.append, force=True)
+        unsaid = {**elsewhere, "address": None}
+        with pytest.raises(Misconfigured, match="init: --address is not said"):
+            begin(path, replace(asked, elsewhere=unsaid), None, said.append, force=True)
+    kms = Double()
+    with doubles.aws_kms(kms):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", kms.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", doubles.AWS_ACCESS)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", doubles.AWS_SECRET)
+        at_aws = replace(asked, elsewhere={"aws_kms": doubles.AWS_KEY})
+        assert begin(path, at_aws, None, said.append, force=True).key.aws_kms == doubles.AWS_KEY
+        at_aws = replace(asked, elsewhere={"aws_kms": doubles.AWS_KEY, "address": world.roles.owner})
+        with pytest.raises(Misconfigured, match=f"the key is {KEEPER}'s"):
+            begin(path, at_aws, None, said.append, force=True)
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    at_gcp = replace(asked, elsewhere={"gcp_kms": "projects/p/keyRings/r"})
+    with pytest.raises(Misconfigured, match="key.gcp_kms: is not projects/"):
+        begin(path, at_gcp, None, said.append, force=True)

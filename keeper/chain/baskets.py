@@ -102,17 +102,23 @@ class Baskets:
     ) -> tuple[law.Finding, dict[frozenset[Address], tuple[Venue, ...]]]:
         """The contract's own verdict, which has the last word, and the pools between what is above and below."""
         pairs = [(a.token, b.token) for a in sight.lines if a.over for b in sight.lines if not b.over]
+        check = Call(self.thresholds, law.CHECK.call(sight.key.owner, sight.key.id))
+        found, *answers = ask_together(self._node, [check, *self._pool_calls(pairs)], block.hash)
+        return law.read_finding(answered(found, "check")), _by_pair(pairs, answers)
+
+    def venues(
+        self, pairs: Sequence[tuple[Address, Address]], block: Block
+    ) -> dict[frozenset[Address], tuple[Venue, ...]]:
+        """The pools of each pair that hold anything."""
+        return _by_pair(pairs, ask_together(self._node, self._pool_calls(pairs), block.hash))
+
+    def _pool_calls(self, pairs: Sequence[tuple[Address, Address]]) -> list[Call]:
         pools = [
             uniswap_v3.pool_address(self._factory, *pair, fee)
             for pair in pairs
             for fee in uniswap_v3.FEE_TIERS
         ]
-        check = Call(self.thresholds, law.CHECK.call(sight.key.owner, sight.key.id))
-        reads = [Call(p, m.call()) for p in pools for m in (uniswap_v3.SLOT0, uniswap_v3.LIQUIDITY)]
-        found, *answers = ask_together(self._node, [check, *reads], block.hash)
-        told = iter(answers)
-        venues = {frozenset(pair): tuple(_venues(told)) for pair in pairs}
-        return law.read_finding(answered(found, "check")), venues
+        return [Call(p, m.call()) for p in pools for m in (uniswap_v3.SLOT0, uniswap_v3.LIQUIDITY)]
 
     def beliefs(self, sights: Sequence[BasketSight]) -> list[Belief]:
         """What each asset of a basket is held to be worth in the basket's first, and the pools of that pair."""
@@ -133,6 +139,13 @@ class Baskets:
 def _word(answer: bytes | None) -> int:
     """The greatest number when there is no answer, or one of another size, as the contract reads it."""
     return int.from_bytes(answer, "big") if answer is not None and len(answer) == 32 else _NEVER
+
+
+def _by_pair(
+    pairs: Sequence[tuple[Address, Address]], answers: Sequence[bytes | None]
+) -> dict[frozenset[Address], tuple[Venue, ...]]:
+    told = iter(answers)
+    return {frozenset(pair): tuple(_venues(told)) for pair in pairs}
 
 
 def _venues(answers: Iterator[bytes | None]) -> Iterator[Venue]:

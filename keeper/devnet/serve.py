@@ -30,26 +30,13 @@ from keeper.devnet.founding import (
 from keeper.devnet.world import ROLES, Amount, World
 from keeper.domain.errors import Blind, Misconfigured
 from keeper.domain.units import Address
+from keeper.protocols.deployments import deployed_on
 
 MANIFEST: Final = "devnet.json"
 CONFIG: Final = "keeper.toml"
 _LOAN_ETH: Final = 100
 _SOON: Final = 2.0
 _LOAN_HEALTH: Final = 1.5
-_KNOWN: Final = {
-    # Aave V3's PoolAddressesProvider, Uniswap V3's factory and its NonfungiblePositionManager. Source: each protocol's
-    # published deployments.
-    1: (
-        "0x2f39d218133AFaB8F2B819B1066c7E434Ad94E9e",
-        "0x1F98431c8aD98523631AE4a59f267346ea31F984",
-        "0xC36442b4a4522E871399CD717aBDD847Ab11FE88",
-    ),
-    42161: (
-        "0xa97684ead0e402dC232d5A977953DF7ECBaB3CDb",
-        "0x1F98431c8aD98523631AE4a59f267346ea31F984",
-        "0xC36442b4a4522E871399CD717aBDD847Ab11FE88",
-    ),
-}
 
 
 def serve(
@@ -148,24 +135,24 @@ def build_on_fork(anvil: Anvil, folder: Path, say: Callable[[str], None]) -> dic
         manifest: dict[str, Any] = json.loads(world.through(anvil.url).to_json())
         return manifest
     chain_id = int(anvil.node.ask("eth_chainId"), 16)
-    if chain_id not in _KNOWN:
+    known = deployed_on(chain_id)
+    if known is None:
         say(
             f"devnet: no Aave V3 and Uniswap V3 are known on chain {chain_id}, so nothing of ours was placed on the "
             f"fork; `ape run deploy --network {anvil.url} --chain-id {chain_id}` does it, told where they are"
         )
         return {"url": anvil.url, "chain_id": chain_id, "aave": {}, "uniswap": {}, "roles": asdict(ROLES)}
-    provider, factory, manager = (Address(known) for known in _KNOWN[chain_id])
-    thresholds = place_thresholds(anvil.node, ROLES.deployer, provider, factory)
-    range_thresholds = place_range_thresholds(anvil.node, ROLES.deployer, manager)
-    basket_thresholds = place_basket_thresholds(anvil.node, ROLES.deployer, factory)
+    thresholds = place_thresholds(anvil.node, ROLES.deployer, known.provider, known.factory)
+    range_thresholds = place_range_thresholds(anvil.node, ROLES.deployer, known.position_manager)
+    basket_thresholds = place_basket_thresholds(anvil.node, ROLES.deployer, known.factory)
     return {
         "url": anvil.url,
         "chain_id": chain_id,
         "thresholds": thresholds,
         "range_thresholds": range_thresholds,
         "basket_thresholds": basket_thresholds,
-        "aave": {"addresses_provider": provider},
-        "uniswap": {"factory": factory, "position_manager": manager},
+        "aave": {"addresses_provider": known.provider},
+        "uniswap": {"factory": known.factory, "position_manager": known.position_manager},
         "roles": asdict(ROLES),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -38,7 +39,8 @@ def basket_question(
     assets: Assets | None = None,
 ) -> Question:
     """Bands from a two-hundredth up to the smallest weight, and back to anywhere between target and edge."""
-    least = min(*targets, 1.0 - sum(targets)) if len(targets) == len(histories) == 1 else min(targets)
+    weights = (*targets, 1.0 - sum(targets)) if len(targets) == len(histories) == 1 else tuple(targets)
+    least = min(weights)
     day = histories[0].day
     fixed = {"cooldown": cooldowns[0], "look": looks[0], "scale": float(wish.scaling)}
     widest = max(0.9 * least, 0.01)
@@ -65,7 +67,7 @@ def basket_question(
             "20 % relative, half way back": {"trigger": 0.2, "destination": 0.1, "is_relative": 1.0},
             "200 / 175 basis points": {"trigger": 0.02, "destination": 0.0175},
         },
-        assets=assets or Assets(),
+        assets=replace(assets or Assets(), weights=weights),
     )
 
 

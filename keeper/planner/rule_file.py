@@ -1,16 +1,18 @@
 """The file a plan leaves: its rule as `keeper rule set --file` takes it, in TOML, under the command that sets it.
 
 Rounding is in favour of acting sooner: a floor is rounded up, a trigger and a hold down.
-Source: keeper/rules/writing.py for the keys of a loan's rule, scripts/set_rule.py for its options.
+Source: keeper/rules/ for the keys of each kind, scripts/set_rule.py for its options.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from keeper.domain.units import BPS
 from keeper.planner.results import DOWN, UP, Kind, Path
@@ -30,35 +32,41 @@ _MEANING: Final[Mapping[str, str]] = {
     "cooldown": "seconds between actions",
     "max_step": "most repaid at once, in whole debt tokens",
     "borrow_step": "most borrowed at once, in whole debt tokens",
-    "target_bps": "weight of the first asset, in basis points of the whole",
-    "trigger_bps": "how far a weight may stray, in basis points",
-    "destination_bps": "how far off its target it may land, in basis points",
-    "is_relative": "whether the last two are shares of the target weight",
-    "look": "seconds from one look to the next",
+    "destination_bps": "where in its band a drifted asset lands: 0 on its target, 10000 on the edge",
+    "relative": "whether bands are shares of the targets",
+    "target_bps": "weight, in basis points of the whole",
+    "band_bps": "how far it may stray, in basis points",
     "below": "ticks from the centre down to the lower edge",
     "above": "ticks from the centre up to the upper edge",
     "buffer": "ticks beyond an edge before it is moved",
     "hold": "seconds over which the mean price must be out too",
+    "kind": "what the rule is about",
 }
+_OF_A_BASKET: Final[Mapping[str, str]] = {**_MEANING, "max_step": "most sold at once, in dollars"}
+_LEAST_HOLD: Final = 60
+"""The contract's, in seconds."""
 
 Value = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """What the planner cannot know: the addresses, and the debt's decimals; None leaves an address to be said later."""
+    """What a simulated life does not tell: a loan's addresses and its debt's decimals, and a basket's weights.
+
+    None leaves an address to be said later.
+    """
 
     risky: str | None = None
     money: str | None = None
     money_decimals: int = 6
+    weights: tuple[float, ...] = ()
 
 
 def rule_file(kind: Kind, rule: Mapping[str, float], path: Path, assets: Assets) -> str:
     """The rule as TOML, in units of people; a comment says how to set it, where anything on chain takes it."""
     if kind == "loan":
         return _loan(rule, path, assets)
-    told = _basket(rule, path) if kind == "basket" else _range(rule, path)
-    return f"# A {kind}, as planned.\n{_lines(told)}"
+    return _basket(rule, path, assets.weights) if kind == "basket" else _range(rule, path)
 
 
 def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
@@ -90,39 +98,51 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
     )
 
 
-def _largest(path: Path, side: int) -> int:
-    """A step larger than any on one side, in whole money; where there was none, as large as net worth."""
-    traded = path.actions.traded[path.actions.side == side]
+def _largest(path: Path, *sides: int) -> int:
+    """A step larger than any on these sides, in whole money; where there was none, as large as net worth."""
+    traded = path.actions.traded[np.isin(path.actions.side, sides)]
     return math.ceil((float(traded.max()) if len(traded) else float(path.equity[0])) * _MARGIN)
 
 
-def _basket(rule: Mapping[str, float], path: Path) -> dict[str, Value]:
-    return {
-        "target_bps": round(float(path.target[0]) * BPS),
-        "trigger_bps": math.floor(rule["trigger"] * BPS),
-        "destination_bps": math.floor(rule["destination"] * BPS),
-        "is_relative": rule["is_relative"] > 0,
+def _basket(rule: Mapping[str, float], path: Path, weights: Sequence[float]) -> str:
+    trigger = rule["trigger"]
+    share = rule["destination"] / trigger if trigger else 0.0
+    whole: dict[str, Value] = {
+        "kind": "basket",
+        "relative": rule["is_relative"] > 0,
+        "destination_bps": math.floor(share * BPS),
         "cooldown": int(rule["cooldown"]),
-        "look": int(rule["look"]) * path.seconds,
+        "max_step": _largest(path, DOWN, UP),
     }
+    targets = [round(weight * BPS) for weight in weights]
+    targets[-1] = BPS - sum(targets[:-1])
+    band = max(math.floor(trigger * BPS), 1)
+    assets = "".join(
+        f"[[assets]]\n{_lines({'target_bps': target, 'band_bps': band}, _OF_A_BASKET)}" for target in targets
+    )
+    named = " --asset TOKEN" * len(targets)
+    look = f"# Lived with a look every {int(rule['look']) * path.seconds} seconds.\n"
+    return f"# keeper rule set OWNER --file rule.toml --approve{named}\n{look}{_lines(whole, _OF_A_BASKET)}{assets}"
 
 
-def _range(rule: Mapping[str, float], path: Path) -> dict[str, Value]:
+def _range(rule: Mapping[str, float], path: Path) -> str:
     width = max(round(rule["width"] / _TICK), 1)
-    return {
+    told: dict[str, Value] = {
+        "kind": "range",
         "below": width,
         "above": width,
         "buffer": max(math.floor((rule["trigger"] - rule["width"]) / _TICK), 0),
-        "hold": int(max(rule["hold"] - 1, 0)) * path.seconds,
+        "hold": max(int(max(rule["hold"] - 1, 0)) * path.seconds, _LEAST_HOLD),
         "cooldown": int(rule["cooldown"]),
     }
+    return f"# keeper rule set OWNER --file rule.toml --approve --token-id POSITION\n{_lines(told)}"
 
 
-def _lines(told: Mapping[str, Value]) -> str:
+def _lines(told: Mapping[str, Value], meaning: Mapping[str, str] = _MEANING) -> str:
     """Keys and values, one to a line, each with what it means and in which unit."""
     written = {name: f"{name} = {_toml(value)}" for name, value in told.items()}
     width = max(len(line) for line in written.values() if len(line) < _WIDEST)
-    return "".join(f"{line:<{width}}  # {_MEANING[name]}\n" for name, line in written.items())
+    return "".join(f"{line:<{width}}  # {meaning[name]}\n" for name, line in written.items())
 
 
 def _toml(value: Value) -> str:

@@ -73,7 +73,10 @@ def backtest_basket(
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
 ) -> None:
-    """A basket of weights: traded back when one leaves its band."""
+    """A basket of weights: traded back when one leaves its band.
+
+    Example: keeper backtest basket --target 0.5 --trigger 0.05 --destination 0.02 --fee-bps 10 --json
+    """
     from keeper.planner.cases import basket_case
 
     costs = costs_of("basket", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
@@ -120,7 +123,10 @@ def backtest_loan(
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
 ) -> None:
-    """A loan: brought back to its target health, or liquidated."""
+    """A loan: brought back to its target health, or liquidated.
+
+    Example: keeper backtest loan --floor 1.4 --target 1.65 --ceiling 1.9 --liquidation-threshold 0.83
+    """
     from keeper.planner.cases import loan_case
     from keeper.planner.simulate_loan import Lending
 
@@ -165,7 +171,10 @@ def backtest_range(
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
 ) -> None:
-    """A range of liquidity: laid anew around a price that left it; --fee-bps is also what it earns by."""
+    """A range of liquidity: laid anew around a price that left it; --fee-bps is also what it earns by.
+
+    Example: keeper backtest range --width 1.2 --trigger 1.25 --fee-yield 0.12
+    """
     from keeper.planner.cases import range_case
 
     costs = costs_of("range", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)

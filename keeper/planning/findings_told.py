@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from keeper.planner.plan import Effort, Question
 
 _SETS: Final = "keeper rule set "
+_NAMED: Final = ("kind", "collateral", "debt", "assets")
 _TITLES: Final = 20
 """How wide the column is that says what each figure is."""
 _ON_SCREEN: Final = (
@@ -159,7 +160,8 @@ def _print_plan(console: Console, found: Findings, out: Path) -> None:
     console.print(table)
     # As the file has it, where it has anything: rounded for the chain, and not once more for the screen.
     written = tomllib.loads(found.rule_file)
-    told = [f"{name} {value}" for name, value in written.items() if name not in ("collateral", "debt")]
+    told = [f"{name} {value}" for name, value in written.items() if name not in _NAMED]
+    told += [f"{each['target_bps']} ± {each['band_bps']} bps" for each in written.get("assets", ())]
     console.print(Text(f"planned: {', '.join(told) or 'no rule'}"), soft_wrap=True)
     for name, point in found.theory.items():
         console.print(

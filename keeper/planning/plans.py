@@ -86,7 +86,10 @@ def plan_basket(
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """A band for a basket of weights."""
+    """A band for a basket of weights.
+
+    Example: keeper plan basket --target 0.6 --objective tracking-error --at-most 0.03
+    """
     from keeper.planner.objectives import objective as wish
     from keeper.planner.questions import basket_question
 
@@ -151,7 +154,10 @@ def plan_loan(
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """A floor and a ceiling for a loan's health, and the command that puts them on chain."""
+    """A floor and a ceiling for a loan's health, and the command that puts them on chain.
+
+    Example: keeper plan loan --leverage 2 --from 2022-05-01 --to 2022-08-01 --at-most 0
+    """
     from keeper.planner.objectives import objective as wish
     from keeper.planner.questions import loan_question
     from keeper.planner.rule_file import Assets
@@ -212,7 +218,10 @@ def plan_range(
     out: Out = Path("build"),
     as_json: Json = False,
 ) -> None:
-    """A width for a range of liquidity, and when to move it."""
+    """A width for a range of liquidity, and when to move it.
+
+    Example: keeper plan range --fee-yield 0.12 --trials 128
+    """
     from keeper.planner.objectives import objective as wish
     from keeper.planner.questions import range_question
 

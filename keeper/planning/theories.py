@@ -21,7 +21,10 @@ def theory_band(
     volatility: Annotated[float, typer.Option(help="A year's.", min=0.001)] = 0.8,
     as_json: Json = False,
 ) -> None:
-    """The best trigger and destination for an aversion to risk, and what they do."""
+    """The best trigger and destination for an aversion to risk, and what they do.
+
+    Example: keeper theory band --cost 0.003 --fixed-cost 0.0001
+    """
     from keeper.planner.theory.bands import band_statistics, best_band, yearly_loss
 
     band = best_band(target, risk_aversion, cost, fixed_cost)
@@ -48,7 +51,10 @@ def theory_crra(
     spread: Annotated[float, typer.Option(help="Bid against ask: twice the one-way cost.", min=1e-9)] = 0.01,
     as_json: Json = False,
 ) -> None:
-    """The exact no-trade band of constant relative risk aversion under proportional costs."""
+    """The exact no-trade band of constant relative risk aversion under proportional costs.
+
+    Example: keeper theory crra --excess-return 0.05 --volatility 0.6
+    """
     from dataclasses import asdict
 
     from keeper.planner.theory.crra import no_trade_band
@@ -67,7 +73,10 @@ def theory_health(
     ] = 0.05,
     as_json: Json = False,
 ) -> None:
-    """A leverage's health, its distance from liquidation, and the health a tolerance asks for."""
+    """A leverage's health, its distance from liquidation, and the health a tolerance asks for.
+
+    Example: keeper theory health --leverage 2 --days 30 --share 0.01
+    """
     from keeper.planner.theory.passage import (
         drop_to_liquidation,
         health_for_probability,
@@ -93,7 +102,10 @@ def theory_range(
     volatility: Annotated[float, typer.Option(help="A year's.", min=0.001)] = 0.8,
     as_json: Json = False,
 ) -> None:
-    """What a range concentrates, how long the price stays in it, and what it loses meanwhile."""
+    """What a range concentrates, how long the price stays in it, and what it loses meanwhile.
+
+    Example: keeper theory range --volatility 0.8
+    """
     from keeper.planner.theory.liquidity import centred_loss, efficiency, exit_time, loss_versus_rebalancing
 
     say(

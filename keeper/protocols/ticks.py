@@ -46,6 +46,15 @@ def sqrt_price_at(tick: int) -> int:
     return -(-ratio >> 32)
 
 
+def tick_at(sqrt_price: int) -> int:
+    """The highest tick whose price is not above this one, as the pool itself finds it; within MIN and MAX."""
+    low, high = MIN_TICK, MAX_TICK
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if sqrt_price_at(middle) <= sqrt_price else (low, middle - 1)
+    return low
+
+
 def tick_down(tick: int, spacing: int) -> int:
     """The multiple of the spacing at or below `tick`, or the lowest there is."""
     return max(tick - tick % spacing, -(MAX_TICK - MAX_TICK % spacing))

@@ -52,6 +52,16 @@ def read_swap(data: str) -> Swap | None:
     return Swap(amount0, amount1, sqrt_price, liquidity)
 
 
+POSITIONS: Final = Method(
+    "positions",
+    ("uint256",),
+    ("uint96", "address", "address", "address", "uint24", "int24", "int24", "uint128", *("uint256",) * 2)
+    + ("uint128",) * 2,
+)
+"""Of the position manager: its third to seventh words are the tokens, the fee and the edges."""
+SET_OPERATOR: Final = Method("setApprovalForAll", ("address", "bool"), ())
+
+
 def pool_address(factory: Address, token_a: Address, token_b: Address, fee: int) -> Address:
     """Where the factory puts the pool of a pair and fee, whether it has made it or not.
 

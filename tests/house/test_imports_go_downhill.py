@@ -61,7 +61,7 @@ MAY_IMPORT["watch"] = {
     "show",
 }
 MAY_IMPORT["rules"] = {"domain", "protocols", "judge", "size", "chain", "settings", "app"}
-MAY_IMPORT["init"] = {"domain", "chain", "positions", "settings", "app"}
+MAY_IMPORT["init"] = {"domain", "protocols", "chain", "positions", "settings", "app"}
 MAY_IMPORT["demo"] = {"domain", "protocols", "journal", "chain", "report", "devnet"}
 MAY_IMPORT["simulate"] = {
     "domain",

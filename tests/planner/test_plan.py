@@ -38,6 +38,7 @@ from keeper.planner.sweep import grid, sweep
 from keeper.planner.theory.bands import best_band
 from keeper.planner.walk import walk_forward
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
+from keeper.rules.loans import LoanText
 from keeper.rules.writing import read_rule
 from tests.planner.histories import random_history
 
@@ -243,6 +244,7 @@ def test_a_rule_file__of_a_loan__is_read_by_the_keeper_and_refused_by_no_contrac
     text = rule_file("loan", rule, path, Assets("0x" + "11" * 20, "0x" + "22" * 20, 6))
     (tmp_path / "rule.toml").write_text(text, encoding="utf-8")
     read = read_rule(tmp_path / "rule.toml", {})
+    assert isinstance(read, LoanText)
     assert (read.floor, read.target) == (Decimal("1.3457"), Decimal("1.65"))
     assert read.ceiling == (Decimal("2.1") if math.isfinite(ceiling) else 0)
     assert read.max_step >= path.actions.traded[path.actions.side == DOWN].max()

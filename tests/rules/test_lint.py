@@ -12,10 +12,13 @@ from keeper.domain.rules import RuleKey
 from keeper.domain.units import BASE, NOBODY, WAD, Address
 from keeper.domain.verdicts import Kind
 from keeper.protocols.loan_thresholds import Action, Finding
-from keeper.rules.lint import Case, Fault, lint
+from keeper.rules.faults import Fault
+from keeper.rules.lint import Cases, lint
+from keeper.rules.loan_faults import LoanCase
 
 THRESHOLDS, OWNER = Address("0x" + "Aa" * 20), Address("0x" + "Bb" * 20)
 WETH, USDC = Address("0x" + "0e" * 20), Address("0x" + "0c" * 20)
+AWETH = Address("0x" + "Ae" * 20)
 NOW = 1_700_000_000
 QUIET = Finding(Kind.WITHIN, Action.DELEVERAGE, 2 * WAD, 0, 0, 0, "health: at or above the floor")
 # 100 WETH at 2,000 USD against 80,000 USDC, with a liquidation threshold of 80 %: a health of 2.
@@ -31,13 +34,13 @@ def rule(floor: int = 14_000, target: int = 17_000, ceiling: int = 0, **changes:
     return LoanRule(WETH, USDC, Band(floor, target, ceiling), replace(limits, **changes), Terms(**terms))
 
 
-def case(written: LoanRule, id: int = 0, loan: Loan | None = LOAN, **changes: Any) -> Case:
+def case(written: LoanRule, id: int = 0, loan: Loan | None = LOAN, **changes: Any) -> LoanCase:
     sight = Sight(RuleKey(THRESHOLDS, OWNER, id), written, 0, loan)
-    return replace(Case(sight, QUIET, MARKET, 100 * WAD, 0.05, 0.02), **changes)
+    return replace(LoanCase(sight, QUIET, MARKET, AWETH, 100 * WAD, 0.05, 0.02), **changes)
 
 
-def faults(*cases: Case) -> list[Fault]:
-    return [each.fault for each in lint(cases, NOW)]
+def faults(*cases: LoanCase) -> list[Fault]:
+    return [each.fault for each in lint(Cases(cases), NOW)]
 
 
 def test_a_rule__that_is_sound__has_no_fault() -> None:
@@ -56,7 +59,7 @@ def test_a_rule__that_is_sound__has_no_fault() -> None:
 )
 def test_a_rule__that_can_never_fire__is_told_why(changed: dict[str, Any], why: str) -> None:
     given = case(rule(expiry=NOW - 3 * 86_400)) if "sight" in changed else case(rule(), **changed)
-    (found,) = lint([given], NOW)
+    (found,) = lint(Cases([given]), NOW)
     assert found.fault is Fault.NEVER
     assert why in found.why
 
@@ -86,7 +89,7 @@ def test_a_target__that_needs_more_debt_or_collateral_than_there_is__is_unreacha
 
 
 def test_a_target__many_steps_away__is_unreachable_in_time() -> None:
-    (found,) = lint([case(rule(max_step=1_000 * 10**6, cooldown=3_600))], NOW)
+    (found,) = lint(Cases([case(rule(max_step=1_000 * 10**6, cooldown=3_600))]), NOW)
     assert found.fault is Fault.UNREACHABLE
     assert "27 actions" in found.why
     assert "26 hours" in found.why
@@ -94,7 +97,7 @@ def test_a_target__many_steps_away__is_unreachable_in_time() -> None:
 
 
 def test_slippage__tighter_than_the_pools_fee_and_depth__is_told_with_both() -> None:
-    (found,) = lint([case(rule(slippage_bps=4))], NOW)
+    (found,) = lint(Cases([case(rule(slippage_bps=4))]), NOW)
     assert found.fault is Fault.SLIPPAGE
     assert "it allows 4" in found.why
     thin = replace(POOL, liquidity=10**16)
@@ -105,7 +108,7 @@ def test_slippage__tighter_than_the_pools_fee_and_depth__is_told_with_both() -> 
 
 def test_a_floor__within_a_months_interest_of_the_target__is_told() -> None:
     # ln(1.42 / 1.40) / 0.3 years is 17 days.
-    (found,) = lint([case(rule(14_000, 14_200), borrow_rate=0.35, supply_rate=0.05)], NOW)
+    (found,) = lint(Cases([case(rule(14_000, 14_200), borrow_rate=0.35, supply_rate=0.05)]), NOW)
     assert found.fault is Fault.DRIFT
     assert "30.0% a year" in found.why
     assert "17 days" in found.why
@@ -116,7 +119,7 @@ def test_a_floor__within_a_months_interest_of_the_target__is_told() -> None:
 def test_two_rules__each_acting_on_what_the_other_left__loop() -> None:
     careful = case(rule(18_000, 24_000), 0)
     bold = case(rule(12_000, 15_000, 22_000, borrow_step=10**12), 1)
-    (found,) = [each for each in lint([careful, bold], NOW) if each.fault is Fault.LOOP]
+    (found,) = [each for each in lint(Cases([careful, bold]), NOW) if each.fault is Fault.LOOP]
     assert [key.id for key in found.keys] == [0, 1]
     assert "up to 2.4000" in found.why
     assert "down to 1.5000" in found.why
@@ -140,7 +143,7 @@ def test_two_rules__in_different_units__are_not_compared() -> None:
 
 
 def test_a_rule__below_one_that_does_the_same__never_fires() -> None:
-    (found,) = lint([case(rule(13_000, 17_000), 0), case(rule(15_000, 18_000), 1)], NOW)
+    (found,) = lint(Cases([case(rule(13_000, 17_000), 0), case(rule(15_000, 18_000), 1)]), NOW)
     assert found.fault is Fault.NEVER
     assert [key.id for key in found.keys] == [0, 1]
     assert faults(case(rule(13_000, 17_000), 0), case(rule(15_000, 18_000, max_step=10**11), 1)) == []

@@ -18,7 +18,7 @@ from keeper.domain.units import Address
 from keeper.planner.results import DOWN
 from keeper.planner.results import Path as Path_
 from keeper.planner.rule_file import Assets, rule_file
-from keeper.rules.writing import rule_text
+from keeper.rules.loans import rule_text
 from tests.conftest import NO_LIMIT, SetRule
 from tests.test_cli import config, keeper, one_sentence
 
@@ -61,9 +61,7 @@ def test_set__signed_by_the_owner__is_the_rule_that_show_shows__and_clear_takes_
     expiry = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(position["expiry"]))
     for wanted in ("loan rule 0 at", "50,000.5 USDC", f"WETH {world.weth.token}", expiry, "anyone"):
         assert wanted in table
-    assert (
-        keeper("rule", "lint", owner, "--config", path).stdout == "1 loan rule, and nothing wrong with it\n"
-    )
+    assert keeper("rule", "lint", owner, "--config", path).stdout == "1 rule, and nothing wrong with it\n"
 
     sent_by(world, json.loads(keeper("rule", "clear", owner, "0", "--config", path).stdout))
     cleared = json.loads(keeper("rule", "show", owner, "--json", "--config", path).stdout)["positions"]
@@ -116,7 +114,9 @@ def test_set__that_the_contract_would_refuse__is_its_own_sentence(world: World, 
     said = one_sentence(
         keeper("rule", "set", world.roles.owner, *words, "--max-step", "1", "--config", path), 2
     )
-    assert said == "rule: the contract would refuse it: rule: floor is not below the target"
+    assert said == (
+        "rule: the contract would refuse it: rule: floor is not below the target; next: keeper rule set --help"
+    )
 
 
 def test_set__by_symbols__says_the_whole_rule_before_it_is_signed(world: World, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_lint__of_rules_with_faults__tells_them_and_exits_3(
     assert told.returncode == 3
     assert "rule 0: fires now: health: below the floor" in told.stdout
     assert "rule 0: slippage too tight: one step from the floor would lose" in told.stdout
-    assert "rule 1 and 0: never fires: rule 0 sells the same for the same" in told.stdout
+    assert "loan rule 1 and 0: never fires: rule 0 sells the same for the same" in told.stdout
     found = json.loads(keeper("rule", "lint", owner, "--json", "--config", path).stdout)
     assert found["rules"] == 2
     assert {each["fault"] for each in found["faults"]} >= {"fires now", "slippage too tight", "never fires"}
@@ -224,5 +224,5 @@ def test_show_and_lint__of_an_owner_without_rules__say_so(world: World, tmp_path
         keeper("rule", "show", world.roles.stranger, "--config", path), 4
     )
     said = one_sentence(keeper("rule", "lint", world.roles.stranger, "--config", path), 4)
-    assert "has no rule on a loan" in said
+    assert "has no rule in the watched contracts" in said
     assert "is not an address" in one_sentence(keeper("rule", "lint", "nobody", "--config", path), 2)
