@@ -118,6 +118,7 @@ def init(
         bool, typer.Option("--yes", help="Ask nobody: what is not said here is left out.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a first keeper.toml: ask for what is not said, prove chain and contracts, then write it whole.
 
@@ -126,6 +127,7 @@ def init(
 
     Example: keeper init --chain arbitrum --aws-kms alias/keeper --address 0x90F79bf6EB2c4f870365E785982E1f101E93b906
     """
+    from keeper import show
     from keeper.init import Said, begin
 
     elsewhere = {
@@ -144,6 +146,9 @@ def init(
         return str(typer.prompt(question, default=default, show_default=bool(default), err=True))
 
     settings = begin(out, said, None if yes else ask, partial(print, file=sys.stderr), force)
+    if as_json:
+        show.print_json(show.begun_json(out, settings))
+        return
     held = ", ".join(f"{watch.kind} at {watch.thresholds}" for watch in settings.watch)
     print(f"{out}: chain {settings.chain.id}, {held}")
     print(f"next: keeper doctor --config {out}")
@@ -354,6 +359,7 @@ def score(
 def pause(
     reason: Annotated[str, typer.Argument(help="Why, for whoever asks.")] = "",
     config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Let nothing more be sent until `keeper resume`; what is under way is followed to its end.
 
@@ -361,11 +367,14 @@ def pause(
 
     Example: keeper pause "moving to other pools"
     """
-    from keeper import desk
+    from keeper import desk, show
     from keeper.settings import read_settings
 
     latch, is_new = desk.pause(read_settings(_config(config)), reason)
-    print(f"{'paused' if is_new else 'was paused already'}, at block {latch.block}: {latch.why}")
+    if as_json:
+        show.print_json({**show.latch_json(latch), "new": is_new})
+    else:
+        print(f"{'paused' if is_new else 'was paused already'}, at block {latch.block}: {latch.why}")
 
 
 @cli.command()
@@ -375,16 +384,19 @@ def resume(
         typer.Argument(help="Which breakers to reset, or `pause`; all that are latched by default."),
     ] = None,
     config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Go on after a pause, or after breakers have tripped and you know why they did; exit 4 if none is latched.
 
     Example: keeper resume reverts slippage
     """
-    from keeper import desk
+    from keeper import desk, show
     from keeper.settings import read_settings
 
     found = desk.resume(read_settings(_config(config)), breakers or [])
-    for latch in found:
+    if found and as_json:
+        show.print_json({"reset": [show.latch_json(latch) for latch in found]})
+    for latch in found if not as_json else ():
         print(f"reset {latch.name}, which was latched at block {latch.block}: {latch.why}")
     if not found:
         print("journal: nothing of the kind is latched; keeper doctor tells what is", file=sys.stderr)

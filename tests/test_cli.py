@@ -15,12 +15,15 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from typer.core import TyperGroup as Group
+from typer.main import get_command
+from typer.testing import CliRunner
 
-from keeper.cli import told
+from keeper.cli import cli, told
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
 from keeper.domain.errors import JournalBroken, KeeperError, Misconfigured
-from keeper.journal.journal import Reader
+from keeper.journal.journal import Journal, Reader
 from tests.conftest import KEEPER_KEY, SetRule
 from tests.faults.proxy import Hang, proxied
 
@@ -350,6 +353,51 @@ def test_an_error__that_names_no_command__is_told_with_the_next_one(
     words: list[str], error: KeeperError, said: str
 ) -> None:
     assert told(error, words) == said
+
+
+def commands(command: Any, *above: str) -> Iterator[tuple[str, Any]]:
+    """Every command under this one, by the words that call it."""
+    if not isinstance(command, Group):
+        yield " ".join(above), command
+        return
+    for name, each in command.commands.items():
+        yield from commands(each, *above, name)
+
+
+PRINTS_NO_TABLES = {
+    "web": "it serves, and prints nothing but where",
+    "rule set": "it prints a wallet's calls, which are JSON already",
+    "rule clear": "likewise",
+}
+
+
+def test_every_command__that_prints__takes_json() -> None:
+    found = dict(commands(get_command(cli)))
+    assert len(found) > 20
+    silent = {name for name, each in found.items() if not any("--json" in said.opts for said in each.params)}
+    assert silent == set(PRINTS_NO_TABLES)
+
+
+def test_pause_and_resume__with_json__print_one_value_each(world: World, tmp_path: Path) -> None:
+    path = config(world, tmp_path)
+    with Journal(tmp_path / "keeper.db") as journal:
+        journal.bind(world.chain_id, world.node.block(0).hash)
+
+    def answered(*arguments: str) -> Any:
+        done = CliRunner().invoke(cli, [*arguments, "--json", "--config", str(path)])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    paused = answered("pause", "moving")
+    assert (paused["name"], paused["new"]) == ("pause", True)
+    assert paused["why"] == "pause: a person asked for it (moving)"
+    assert answered("pause", "again")["new"] is False
+    assert answered("resume", "pause") == {
+        "reset": [{name: paused[name] for name in ("name", "block", "why")}]
+    }
+    nothing = CliRunner().invoke(cli, ["resume", "--json", "--config", str(path)])
+    assert (nothing.exit_code, nothing.stdout) == (4, "")
+    assert nothing.stderr == "journal: nothing of the kind is latched; keeper doctor tells what is\n"
 
 
 def test_version__asked_for__is_the_packages(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from typer.testing import CliRunner
 
 from keeper import init
 from keeper.app import connect, watched
+from keeper.cli import cli
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
 from keeper.domain.errors import KeeperError, Misconfigured
@@ -88,6 +90,21 @@ def test_init__asking__asks_again_what_does_not_hold(world: World, tmp_path: Pat
         "init", "node", "init", "contract", "contract", "init", "init", "init"
     ]  # fmt: skip
     assert f"there is no code at {world.roles.owner}" in said[4]
+
+
+def test_init__with_json__prints_what_it_wrote_and_nothing_else(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "keeper.toml"
+    done = CliRunner().invoke(cli, ["init", *flags(world), "--yes", "--json", "--out", str(path)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {
+        "file": str(path),
+        "chain": world.chain_id,
+        "watch": [
+            {"kind": "loans", "thresholds": world.thresholds},
+            {"kind": "ranges", "thresholds": world.range_thresholds},
+        ],
+    }
+    assert path.is_file()
 
 
 def test_init__where_something_does_not_hold__writes_nothing(world: World, tmp_path: Path) -> None:
