@@ -1,4 +1,4 @@
-"""The main job, seen: a crash played over two identical loans, one with a rule and a real keeper, one without.
+"""The main job, seen: a crash played over pairs of a loan, a range and a basket, one of each guarded by a real keeper.
 
 Chain, Aave, Uniswap, contract, liquidator and keeper (a process of its own) are the real ones. Only time is compressed:
 

@@ -61,7 +61,7 @@ def serve(
         signal.signal(name, lambda *_: stopped.set())
     with Anvil(port=port, fork_url=fork_url) as anvil:
         manifest = build(anvil)
-        files = {}
+        files: dict[Path, str] = {}
         if "thresholds" in manifest:
             config = config_text(manifest, [ROLES.owner, ROLES.twin], is_fork=fork_url is not None)
             files = {folder / MANIFEST: json.dumps(manifest, indent=2) + "\n", folder / CONFIG: config}

@@ -139,7 +139,7 @@ class Reader:
         return tuple(sorted(found, key=lambda flight: (flight.chain_id, flight.sender, flight.nonce)))
 
     def actions(self, owner: Address | None = None) -> tuple[Flight, ...]:
-        """Every intent ever opened, oldest first, with plan, rehearsal, attempts and receipt."""
+        """Every intent not pruned yet, oldest first, with plan, rehearsal, attempts and receipt."""
         with self._transaction() as db:
             return flights_where(db) if owner is None else flights_where(db, intent.c.owner == owner)
 

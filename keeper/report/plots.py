@@ -1,6 +1,6 @@
 """The plots, as plotly's JSON; colours are names that the page puts its own in for (`var(--ink)`).
 
-Assumes: plotly, which is imported nowhere else.
+Assumes: plotly, which only this room imports.
 """
 
 from __future__ import annotations
