@@ -147,7 +147,8 @@ def init(
 
     settings = begin(out, said, None if yes else ask, partial(print, file=sys.stderr), force)
     if as_json:
-        show.print_json(show.begun_json(out, settings))
+        watched = [{"kind": watch.kind, "thresholds": watch.thresholds} for watch in settings.watch]
+        show.print_json({"file": str(out), "chain": settings.chain.id, "watch": watched})
         return
     held = ", ".join(f"{watch.kind} at {watch.thresholds}" for watch in settings.watch)
     print(f"{out}: chain {settings.chain.id}, {held}")

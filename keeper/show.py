@@ -22,13 +22,10 @@ from keeper.domain.units import GWEI, NOBODY, decimal_text
 from keeper.domain.verdicts import Kind, Verdict
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from keeper.desk import Explained
     from keeper.doctor import Finding
     from keeper.journal.journal import Latch, Page
     from keeper.positions.port import Look
-    from keeper.settings import Settings
     from keeper.turn import Turn
 
 Kinds = Mapping[str, str]
@@ -96,12 +93,6 @@ def flight_json(flight: Flight) -> dict[str, Any]:
             "gas_cost_wei": str(receipt.gas_cost),
         },
     }
-
-
-def begun_json(path: Path, settings: Settings) -> dict[str, Any]:
-    """The keeper.toml that was written, and what it watches."""
-    watched = [{"kind": watch.kind, "thresholds": watch.thresholds} for watch in settings.watch]
-    return {"file": str(path), "chain": settings.chain.id, "watch": watched}
 
 
 def latch_json(latch: Latch) -> dict[str, Any]:

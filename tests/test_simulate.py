@@ -14,6 +14,7 @@ from keeper.settings import read_settings
 from keeper.simulate import print_simulated, simulate
 from tests.conftest import SetRule
 from tests.test_cli import config
+from tests.test_progress import terminal_of
 
 FALL = """open_time,open,high,low,close,gas_gwei
 1583971200,200,201,180,182,20
@@ -34,7 +35,10 @@ def test_simulate__a_fall__liquidates_who_is_alone_and_not_who_is_kept(
     bars.write_text(FALL)
     before = world.node.head()
 
-    told = simulate(settings, manifest, str(bars), None, None, None)
+    terminal = io.StringIO()
+    told = simulate(settings, manifest, str(bars), None, None, terminal_of(terminal))
+    for wanted in ("with the keeper: ", "with nobody: "):
+        assert wanted in terminal.getvalue(), "how far it is, is shown"
 
     (kept,), (alone,) = told.guarded.values(), told.alone.values()
     assert (kept.liquidations, alone.actions) == (0, 0)

@@ -127,7 +127,7 @@ def progress(say: Console | None, bars: int) -> Iterator[Callable[[int, str], No
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
         console=say,
-        disable=say is None,
+        disable=say is None or not say.is_terminal,  # in a pipe it would end a line
         transient=True,
     )
     with shown:

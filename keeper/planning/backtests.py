@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -187,6 +189,16 @@ def backtest_range(
     )  # fmt: skip
 
 
+@contextmanager
+def _under_way(what: str) -> Iterator[None]:
+    """A spinner on standard error; nothing where that is no terminal, since in a pipe it would end a line."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status(what) if console.is_terminal else nullcontext():
+        yield
+
+
 def _tell_backtest(case: Case, risk_aversion: float, as_json: bool, **rule: float) -> None:
     from keeper.planner.metrics import measure
     from keeper.planner.sweep import grid, sweep
@@ -195,8 +207,10 @@ def _tell_backtest(case: Case, risk_aversion: float, as_json: bool, **rule: floa
     if len(rules) == 0:
         told = ", ".join(f"{name} {value:g}" for name, value in rule.items())
         raise Misconfigured(f"backtest: a rule of {told} contradicts itself")
-    scores = sweep(case, rules, "serial")
-    figures = measure(case.path(rules[0]), risk_aversion).table()
+    # The first time numba compiles, which takes a minute.
+    with _under_way(f"living the rule through {len(case.moment):,} bars"):
+        scores = sweep(case, rules, "serial")
+        figures = measure(case.path(rules[0]), risk_aversion).table()
     head = {
         "bars": scores.bars,
         "years": scores.years,

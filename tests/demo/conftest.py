@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from keeper.report.stories import (
     RangeStory,
     Span,
 )
+from tests.test_progress import terminal_of
 
 CRASH = """open_time,open,high,low,close,gas_gwei
 2020-03-12T10:00:00Z,167.97,168.89,125.00,132.91,77.90
@@ -29,10 +31,11 @@ CRASH = """open_time,open,high,low,close,gas_gwei
 
 @dataclass(frozen=True)
 class Played:
-    """A play's record, and the folder it left its files in."""
+    """A play's record, the folder it left its files in, and what a terminal was shown meanwhile."""
 
     record: Record
     out: Path
+    shown: str
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +44,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     out = tmp_path_factory.mktemp("demo")
     bars = out / "crash.csv"
     bars.write_text(CRASH)
-    record = demo(bars, None, None, out, None)
+    terminal = io.StringIO()
+    record = demo(bars, None, None, out, terminal_of(terminal))
     write(record, out)
-    return Played(record, out)
+    return Played(record, out, terminal.getvalue())
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from keeper.domain.errors import Blind, Misconfigured
 from keeper.journal.journal import Reader
 from tests.demo.conftest import CRASH, Played
 
+ROOT = Path(__file__).resolve().parents[2]
 QUIET_HOUR = ("--from", "2020-03-12T04:00", "--to", "2020-03-12T04:00")
 
 
@@ -41,6 +44,11 @@ def test_a_guarded_loan__through_a_crash__is_not_liquidated_while_its_twin_is(pl
     assert twin.min_health < 1
     assert guarded.equity_start == pytest.approx(twin.equity_start, rel=1e-7)
     assert guarded.equity_end - played.record.cost.gas > twin.equity_end
+
+
+def test_a_play__on_a_terminal__shows_how_far_it_is(played: Played) -> None:
+    for wanted in ("building the chain", "starting the keeper", "50%", "health: guarded"):
+        assert wanted in played.shown
 
 
 def test_every_act__by_its_own_figures__raises_health_to_the_target_within_the_rule(played: Played) -> None:
@@ -164,6 +172,32 @@ def test_the_figures__as_json__have_the_promised_shape_and_nothing_else(played: 
         "wall_s": float,
     }
     assert said == played.record.to_json()
+
+
+def test_the_main_job__as_make_demo_runs_it__comes_to_what_the_readme_says(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "keeper.cli", "demo", "--json", "--out", str(tmp_path)]
+    assert "\n\t@$(BIN)/keeper demo\n" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert json.loads((tmp_path / "demo.json").read_text()) == said
+    assert {"guarded", "twin", "blocks", "wall_s"} <= said.keys()
+    assert said["guarded"].keys() == {
+        "liquidations", "min_health", "actions", "equity_start", "equity_end", "cost"
+    }  # fmt: skip
+    assert said["guarded"]["cost"].keys() == {"gas", "fee", "slippage"}
+    assert said["twin"].keys() == {"liquidations", "min_health", "equity_end"}
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = re.search(r"stays above ([\d.]+) while its twin is liquidated (\w+) times", readme)
+    assert told is not None
+    assert said["guarded"]["liquidations"] == 0
+    assert said["guarded"]["min_health"] > float(told[1]) > 1.36
+    assert said["twin"]["liquidations"] == {"three": 3, "four": 4, "five": 5}[told[2]]
+    assert said["guarded"]["equity_end"] > said["twin"]["equity_end"] + said["guarded"]["cost"]["gas"]
+    assert len(said["guarded"]["actions"]) > 2
+    assert said["blocks"] > 2 * 48 * 4, "two days of hours, each of which moves in steps"
+    assert 0 < said["wall_s"] < 300
 
 
 def shape(value: Any) -> Any:
