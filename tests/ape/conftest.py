@@ -37,9 +37,13 @@ class Ape:
     home: Path
 
     def run(
-        self, *arguments: str | int, passphrase: str | None = PASSPHRASE, folder: Path = ROOT
+        self,
+        *arguments: str | int,
+        passphrase: str | None = PASSPHRASE,
+        folder: Path = ROOT,
+        mainnet: str | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """What the command printed and how it ended."""
+        """What the command printed and how it ended; `mainnet` is where ape-config.yaml is to find Ethereum."""
         venv = Path(sys.executable).parent
         environment = {
             "HOME": str(self.home),
@@ -48,6 +52,8 @@ class Ape:
         }
         if passphrase is not None:
             environment[f"APE_ACCOUNTS_{ALIAS}_PASSPHRASE"] = passphrase
+        if mainnet is not None:
+            environment["MAINNET_RPC_URL"] = mainnet
         command = [str(venv / "ape"), *map(str, arguments)]
         return subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=90, check=False

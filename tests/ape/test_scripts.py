@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
 from keeper.domain.units import NOBODY, WAD, Address
 from keeper.domain.verdicts import Kind
@@ -17,7 +19,7 @@ from keeper.protocols.loan_thresholds import (
     Finding,
     read_finding,
 )
-from tests.ape.conftest import ALIAS, OWNER, ROOT, Ape
+from tests.ape.conftest import ALIAS, OWNER, ROOT, Ape, funded
 
 
 def ask(world: World, to: Address, data: bytes, sender: Address = NOBODY) -> bytes:
@@ -91,15 +93,39 @@ def test_a_loan__guarded_by_the_scripts_on_a_fork__is_brought_back_to_its_target
     assert finding(fork, thresholds, OWNER, 0).kind == Kind.WITHIN
 
 
+@pytest.mark.parametrize("script", ["deploy", "set_rule"])
 def test_a_chain__other_than_the_one_that_was_meant__is_refused_before_anything_is_sent(
-    ape: Ape, devnet: World
+    ape: Ape, devnet: World, script: str
 ) -> None:
     before = devnet.node.head().number
-    done = ape.run(*deploy_arguments(devnet), "--chain-id", 1)
+    meant = {
+        "deploy": (*deploy_arguments(devnet), "--chain-id", 1),
+        "set_rule": rule_arguments(devnet, chain_id=1),
+    }
+    done = ape.run(*meant[script])
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"Error: chain: 1 was meant, and {devnet.chain_id} is connected"
     assert "Traceback" not in done.stderr
     assert devnet.node.head().number == before
+
+
+def test_a_network__named_in_the_projects_configuration__is_deployed_to_and_its_rule_written(
+    ape: Ape, devnet: World
+) -> None:
+    named = "ethereum:mainnet:node"
+    with Anvil(fork_url=devnet.url, chain_id=1) as anvil:
+        world = funded(replace(devnet.through(anvil.url), chain_id=1))
+        asked = list(deploy_arguments(world))
+        asked[asked.index("--network") + 1] = named
+        done = ape.run(*asked, "--chain-id", 1, mainnet=anvil.url)
+        assert done.returncode == 0, done.stderr
+        assert "chain 1, " in done.stdout
+        thresholds = Address(printed("LoanThresholds", done.stdout))
+        assert anvil.node.ask("eth_getCode", thresholds, "latest") != "0x"
+
+        written = ape.run(*rule_arguments(world, thresholds=thresholds, network=named), mainnet=anvil.url)
+        assert written.returncode == 0, written.stderr
+        assert "read back the same" in written.stdout
 
 
 def test_a_keystore_account__with_a_wrong_passphrase__is_one_sentence(ape: Ape, devnet: World) -> None:
