@@ -81,7 +81,7 @@ def begin(
     )
     contracts = {
         kind: at
-        for kind in app.KINDS
+        for kind in app.RULED
         if (
             at := asked.one(
                 f"--{kind}",
@@ -94,7 +94,7 @@ def begin(
         )
     }
     if not contracts:
-        raise Misconfigured(f"init: no contract is named, by {', '.join(f'--{kind}' for kind in app.KINDS)}")
+        raise Misconfigured(f"init: no contract is named, by {', '.join(f'--{kind}' for kind in app.RULED)}")
     owners = asked.one(
         "--owner", " ".join(said.owners) or None, "Owners whose rules to hold, by blanks", _owners
     )

@@ -26,6 +26,7 @@ from keeper.devnet.founding import (
     place_basket_thresholds,
     place_range_thresholds,
     place_thresholds,
+    place_volatility,
 )
 from keeper.devnet.world import ROLES, Amount, World
 from keeper.domain.errors import Blind, Misconfigured
@@ -155,15 +156,17 @@ def build_on_fork(anvil: Anvil, folder: Path, say: Callable[[str], None]) -> dic
         )
         return {"url": anvil.url, "chain_id": chain_id, "aave": {}, "uniswap": {}, "roles": asdict(ROLES)}
     provider, factory, manager = (Address(known) for known in _KNOWN[chain_id])
-    thresholds = place_thresholds(anvil.node, ROLES.deployer, provider, factory)
+    volatility = place_volatility(anvil.node, ROLES.deployer)
+    thresholds = place_thresholds(anvil.node, ROLES.deployer, provider, factory, volatility)
     range_thresholds = place_range_thresholds(anvil.node, ROLES.deployer, manager)
-    basket_thresholds = place_basket_thresholds(anvil.node, ROLES.deployer, factory)
+    basket_thresholds = place_basket_thresholds(anvil.node, ROLES.deployer, factory, volatility)
     return {
         "url": anvil.url,
         "chain_id": chain_id,
         "thresholds": thresholds,
         "range_thresholds": range_thresholds,
         "basket_thresholds": basket_thresholds,
+        "volatility": volatility,
         "aave": {"addresses_provider": provider},
         "uniswap": {"factory": factory, "position_manager": manager},
         "roles": asdict(ROLES),

@@ -79,7 +79,7 @@ class RuleText(BaseModel):
     expiry: int | None = None
     days: Decimal = Field(default=Decimal(365), gt=0)
     keeper: AddressText = NOBODY
-    terms: dict[str, bool | int] = {}
+    terms: dict[str, bool | int | AddressText] = {}
 
 
 @dataclass(frozen=True, slots=True)
