@@ -41,6 +41,7 @@ struct Case:
     terms: ILoanThresholds.Terms
     account: IAaveV3Pool.AccountData
     band: loan_band.Band
+    is_unmeasured: bool         # the floor follows a volatility that is not known now
     measure: uint256
     collateral: IAaveV3Pool.ReserveData
     debt: IAaveV3Pool.ReserveData
@@ -107,21 +108,27 @@ def finding(thresholds: address, owner: address, id: uint256) -> ILoanThresholds
     flags: uint256 = loan_words._flags(words)
     told: loan_words.TermsWords = empty(loan_words.TermsWords)
     if flags != 0:
-        told.d, told.e = staticcall ILoanThresholds(thresholds).terms_words_of(owner, id)
+        told.d, told.e, told.g = staticcall ILoanThresholds(thresholds).terms_words_of(owner, id)
     case: Case = empty(Case)
     case.thresholds = thresholds
     case.owner = owner
     case.rule = rule
     case.terms = loan_words._unpack_terms(flags, told)
+    if case.terms.highest_bps != 0:
+        is_known: bool = False
+        case.rule.floor_bps, case.rule.target_bps, case.rule.ceiling_bps, is_known = staticcall ILoanThresholds(
+            thresholds
+        ).band_of(owner, id)
+        case.is_unmeasured = not is_known
     case.account = account
-    case.band = loan_band._band(rule, case.terms)
+    case.band = loan_band._band(case.rule, case.terms)
     case.measure = loan_band._measure(account, case.terms.in_leverage)
     case.flags = flags
     case.max_step = rule.max_step
     case.bounds = loan_words._whole_limits(rule, case.terms)
     if flags & ~loan_words.IN_LEVERAGE != 0:
         case.urgency = loan_band._urgency(account, case.measure, case.band)
-        case.max_step = loan_band._sized_step(rule, case.terms, case.urgency)
+        case.max_step = loan_band._sized_step(rule.max_step, case.terms.urgent_step, case.urgency)
         case.ledger = staticcall ILoanThresholds(thresholds).ledger_of(owner, id)
     case.collateral = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.collateral)
     case.debt = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.debt)
@@ -155,6 +162,8 @@ def _judged(case: Case, last_acted: uint256) -> ILoanThresholds.Finding:
             why: String[96] = "health: at or above the floor"
             if case.band.ceiling != 0:
                 why = "health: between the floor and the ceiling"
+            if case.is_unmeasured:
+                why = "volatility: not known of late, so that the floor is at its highest"
             return self._finding(_WITHIN, health, obstacle if obstacle != "" else why)
     if block.timestamp < last_acted + case.rule.cooldown:
         return self._finding(_BARRED, health, "rule: cooling down")
@@ -351,6 +360,8 @@ def _sized(
     case: Case, action: uint8, step: loan_steps.Step, fee: uint24, obstacle: String[96]
 ) -> ILoanThresholds.Finding:
     why: String[96] = "health: below the floor"
+    if case.is_unmeasured:
+        why = "health: below the floor, which is at its highest as volatility is not known"
     if action == _RELEVERAGE:
         why = "health: above the ceiling"
     return ILoanThresholds.Finding(

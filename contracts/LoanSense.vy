@@ -20,6 +20,7 @@ implements: ILoanSense
 
 _BPS: constant(uint256) = 10_000
 _MASK_24: constant(uint256) = 2**24 - 1
+_MASK_32: constant(uint256) = 2**32 - 1
 _MASK_40: constant(uint256) = 2**40 - 1
 _MASK_96: constant(uint256) = 2**96 - 1
 
@@ -71,6 +72,9 @@ def refusal(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms) -> String[
     floor_: uint256 = loan_band._edge(rule.floor_bps, terms.in_leverage)
     if floor_ * _BPS >= target * (_BPS - loan_band.TOLERANCE_BPS):
         return "rule: floor is within the tolerance of the target"
+    why: String[96] = self._refusal_of_moving(rule, terms)
+    if why != "":
+        return why
     if terms.borrow_step != 0 and rule.ceiling_bps == 0:
         return "rule: borrow_step is set and no ceiling is"
     if terms.borrow_step > _MASK_96:
@@ -94,4 +98,34 @@ def refusal(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms) -> String[
     if rule.max_step > _MASK_96:
         return "rule: max_step does not fit 96 bits"
     limits._validate(loan_words._whole_limits(rule, terms))
+    return ""
+
+
+@internal
+@pure
+def _refusal_of_moving(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms) -> String[96]:
+    """
+    @dev What is wrong with following volatility, with a band that makes sense where it stands.
+    """
+    if terms.highest_bps == 0:
+        if terms.feed != empty(address) or terms.sigmas_bps != 0 or terms.horizon != 0:
+            return "rule: feed, sigmas_bps and horizon are for a floor with a highest_bps"
+        return ""
+    if terms.feed == empty(address) or terms.sigmas_bps == 0 or terms.horizon == 0:
+        return "rule: highest_bps needs a feed, sigmas_bps and a horizon"
+    if terms.in_leverage:
+        return "rule: a floor that follows volatility is a health, not a leverage"
+    if terms.highest_bps <= rule.floor_bps:
+        return "rule: highest_bps is not above the floor"
+    if terms.sigmas_bps > _MASK_24:
+        return "rule: sigmas_bps does not fit 24 bits"
+    if terms.horizon > _MASK_32:
+        return "rule: horizon does not fit 32 bits"
+    if terms.highest_bps > _MASK_24:
+        return "rule: highest_bps does not fit 24 bits"
+    if max(rule.target_bps, rule.ceiling_bps) * terms.highest_bps // rule.floor_bps >= _MASK_24:
+        return "rule: the band does not fit 24 bits where its floor is highest"
+    # Both are rounded up to a basis point where they move.
+    if rule.ceiling_bps != 0 and (rule.target_bps + 1) * (_BPS + loan_band.TOLERANCE_BPS) > rule.ceiling_bps * _BPS:
+        return "rule: ceiling is within the tolerance of the target"
     return ""

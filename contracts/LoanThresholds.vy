@@ -17,6 +17,7 @@ from . import aave_v3
 from . import limits
 from . import loan_band
 from . import loan_rules
+from . import loan_sigma
 from . import loan_words
 from . import uniswap_v3
 from .interfaces import IAaveV3AToken
@@ -40,9 +41,11 @@ exports: (
     loan_rules.last_acted,
     loan_rules.words_of,
     loan_rules.terms_words_of,
+    loan_rules.band_of,
     loan_rules.ledger_of,
     loan_rules.TOLERANCE_BPS,
     loan_rules.SENSE,
+    loan_rules.VOLATILITY,
     aave_v3.AAVE,
     aave_v3.PROVIDER,
     uniswap_v3.FACTORY,
@@ -86,11 +89,15 @@ _pool_in_flight: transient(address)
 
 @deploy
 def __init__(
-    addresses_provider: address, uniswap_factory: address, loan_sense: address, loan_check: address
+    addresses_provider: address,
+    uniswap_factory: address,
+    loan_sense: address,
+    loan_check: address,
+    volatility: address,
 ):
     aave_v3.__init__(addresses_provider)
     uniswap_v3.__init__(uniswap_factory)
-    loan_rules.__init__(loan_sense)
+    loan_rules.__init__(loan_sense, volatility)
     assert loan_check.is_contract, "check: no contract at its address"
     assert staticcall ILoanCheck(loan_check).PROVIDER() == addresses_provider, "check: it is on another Aave"
     assert staticcall ILoanCheck(loan_check).FACTORY() == uniswap_factory, "check: it is on other pools"
@@ -123,6 +130,11 @@ def rebalance(owner: address, id: uint256, plan: ILoanThresholds.Plan) -> (uint2
     terms: ILoanThresholds.Terms = empty(ILoanThresholds.Terms)
     if flags != 0:
         terms = loan_rules._terms(owner, id, flags)
+        if terms.highest_bps != 0:
+            is_known: bool = False
+            rule.floor_bps, rule.target_bps, rule.ceiling_bps, is_known = loan_sigma._standing(
+                rule, terms, loan_rules.VOLATILITY
+            )
     band: loan_band.Band = loan_band._band(rule, terms)
     case: Case = empty(Case)
     case.in_leverage = terms.in_leverage
@@ -135,7 +147,7 @@ def rebalance(owner: address, id: uint256, plan: ILoanThresholds.Plan) -> (uint2
     urgency: uint256 = 0
     if flags & ~loan_words.IN_LEVERAGE != 0:
         urgency = loan_band._urgency(case.before, case.measure, band)
-        max_step = loan_band._max_step(rule, terms, urgency)
+        max_step = loan_band._max_step(rule.max_step, terms.urgent_step, urgency)
         if flags & (loan_words.HAS_E | loan_words.HOLDS) != 0:
             ledger = loan_rules._ledger[owner][id]
         if flags & loan_words.HOLDS != 0:
@@ -172,14 +184,15 @@ def rebalance(owner: address, id: uint256, plan: ILoanThresholds.Plan) -> (uint2
         swapped = convert(self._swap(pool, is_first, -convert(plan.amount, int256), order), uint256)
         after = aave_v3._account(owner)
         # The urgent step is a permission: it follows every tick of the price, and a plan cannot.
-        if self._falls_short(case, after) and plan.amount < rule.max_step:
+        end: uint256 = loan_band._measure(after, case.in_leverage)
+        if self._falls_short(case.aim, end) and plan.amount < rule.max_step:
             assert self._debt_is_spent(
                 owner, rule.debt, plan.amount
             ), "health: short of the target with step to spare"
-        self._verify_sale(case, after)
+        self._verify_sale(case, after, end)
         if bounds.bounty_bps != 0 and self._pay_bounty(owner, rule.collateral, bounds, urgency, swapped):
             after = aave_v3._account(owner)
-            self._verify_sale(case, after)
+            self._verify_sale(case, after, loan_band._measure(after, case.in_leverage))
     else:
         assert plan.action == _RELEVERAGE, "plan: there is no such action"
         assert band.ceiling != 0, "rule: nothing is borrowed for it"
@@ -217,8 +230,13 @@ def witness(owner: address, id: uint256) -> uint256:
     words: loan_words.Words = loan_rules._words[owner][id]
     flags: uint256 = loan_words._flags(words)
     assert flags & loan_words.HOLDS != 0, "rule: none with a hold is set"
-    rule: ILoanThresholds.Rule = loan_words._unpack(words)
     terms: ILoanThresholds.Terms = loan_rules._terms(owner, id, flags)
+    rule: ILoanThresholds.Rule = loan_words._unpack(words)
+    if terms.highest_bps != 0:
+        is_known: bool = False
+        rule.floor_bps, rule.target_bps, rule.ceiling_bps, is_known = loan_sigma._standing(
+            rule, terms, loan_rules.VOLATILITY
+        )
     account: IAaveV3Pool.AccountData = aave_v3._account(owner)
     band: loan_band.Band = loan_band._band(rule, terms)
     measure: uint256 = loan_band._measure(account, terms.in_leverage)
@@ -331,23 +349,22 @@ def _supply_and_borrow(order: Order, owed: uint256, got: uint256):
 
 @internal
 @pure
-def _falls_short(case: Case, after: IAaveV3Pool.AccountData) -> bool:
+def _falls_short(aim: uint256, end: uint256) -> bool:
     """
     @dev Reverts where the measure has passed its aim.
     """
-    end: uint256 = loan_band._measure(after, case.in_leverage)
-    reach: uint256 = case.aim * loan_rules.TOLERANCE_BPS // _BPS
-    assert end <= case.aim + reach, "health: past the target"
-    return end < case.aim - reach
+    reach: uint256 = aim * loan_rules.TOLERANCE_BPS // _BPS
+    assert end <= aim + reach, "health: past the target"
+    return end < aim - reach
 
 
 @internal
 @pure
-def _verify_sale(case: Case, after: IAaveV3Pool.AccountData):
+def _verify_sale(case: Case, after: IAaveV3Pool.AccountData, end: uint256):
     """
     @dev Measured on the owner's own account, by Aave's prices: whatever leaked, and however, shows here.
     """
-    assert loan_band._measure(after, case.in_leverage) > case.measure, "health: did not rise"
+    assert end > case.measure, "health: did not rise"
     assert after.collateral < case.before.collateral, "loan: the asset sold does not count as collateral"
     assert (case.before.debt - after.debt) * _BPS >= (case.before.collateral - after.collateral) * (
         _BPS - case.slippage_bps

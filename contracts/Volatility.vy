@@ -16,6 +16,7 @@
 
 from . import exponents
 from . import prices
+from . import volatility_bands
 from .interfaces import IVolatility
 
 implements: IVolatility
@@ -35,6 +36,7 @@ _MASK_96: constant(uint256) = 2**96 - 1
 HALF_LIFE: public(immutable(uint256))
 MIN_INTERVAL: public(immutable(uint256))
 MAX_RETURN: public(constant(uint256)) = 5 * 10**17
+MAX_AGE: public(constant(uint256)) = 3 * 86_400
 
 _words: HashMap[address, uint256]
 
@@ -98,6 +100,18 @@ def age(feed: address) -> uint256:
     if memory.updated_at == 0:
         return max_value(uint256)
     return block.timestamp - memory.updated_at
+
+
+@external
+@view
+def floor_health(feed: address, sigmas_bps: uint256, horizon: uint256) -> uint256:
+    memory: IVolatility.Memory = self._unpack(self._words[feed])
+    if memory.gathered < HALF_LIFE or block.timestamp > memory.updated_at + MAX_AGE:
+        return 0
+    sigma: uint256 = self._sigma(memory.variance, memory.gathered)
+    if sigma == 0:
+        return 0
+    return volatility_bands._floor_health(sigmas_bps, sigma, horizon, 0, max_value(uint256))
 
 
 @external

@@ -95,24 +95,24 @@ def _urgency(account: IAaveV3Pool.AccountData, measure: uint256, band: Band) -> 
 
 @internal
 @pure
-def _max_step(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms, urgency: uint256) -> uint256:
+def _max_step(max_step: uint256, urgent_step: uint256, urgency: uint256) -> uint256:
     """
     @dev What one deleverage may repay.
     """
-    if terms.urgent_step == 0:
-        return rule.max_step
-    return rule.max_step + (terms.urgent_step - rule.max_step) * urgency // _BPS
+    if urgent_step == 0:
+        return max_step
+    return max_step + (urgent_step - max_step) * urgency // _BPS
 
 
 @internal
 @pure
-def _sized_step(rule: ILoanThresholds.Rule, terms: ILoanThresholds.Terms, urgency: uint256) -> uint256:
+def _sized_step(max_step: uint256, urgent_step: uint256, urgency: uint256) -> uint256:
     """
     @dev What to size one deleverage by, so that it is still no more than it may be when urgency has fallen a little:
          a stranger can make it fall by repaying a little of the debt.
     """
-    step: uint256 = self._max_step(rule, terms, urgency)
-    return max(rule.max_step, step - step // _STEP_MARGIN)
+    step: uint256 = self._max_step(max_step, urgent_step, urgency)
+    return max(max_step, step - step // _STEP_MARGIN)
 
 
 @internal

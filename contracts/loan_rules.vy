@@ -10,6 +10,7 @@
 @dev Setting a rule again forgets when it last acted: only the owner can, and a new rule starts anew.
 """
 
+from . import loan_sigma
 from . import loan_words
 from .interfaces import ILoanSense
 from .interfaces import ILoanThresholds
@@ -27,12 +28,16 @@ _terms_words: HashMap[address, HashMap[uint256, loan_words.TermsWords]]
 
 # Knows which rules make sense; it is believed when an owner writes one, and asked nothing else.
 SENSE: public(immutable(address))
+# Knows how much a feed moves; the zero address where every band is fixed.
+VOLATILITY: public(immutable(address))
 
 
 @deploy
-def __init__(loan_sense: address):
+def __init__(loan_sense: address, volatility: address):
     assert loan_sense.is_contract, "rule: no contract at the address of LoanSense"
+    assert volatility == empty(address) or volatility.is_contract, "volatility: no contract at its address"
     SENSE = loan_sense
+    VOLATILITY = volatility
 
 
 @external
@@ -46,12 +51,15 @@ def set_rule(
         written.ceiling_bps = rule.target_bps * rule.target_bps // rule.floor_bps
     why: String[96] = staticcall ILoanSense(SENSE).refusal(written, terms)
     assert why == "", why
+    assert terms.highest_bps == 0 or VOLATILITY != empty(address), "rule: nothing here measures volatility"
     flags: uint256 = 0
     more: loan_words.TermsWords = empty(loan_words.TermsWords)
     flags, more = loan_words._pack_terms(terms)
     self._words[msg.sender][id] = loan_words._pack(written, flags)
     if flags & loan_words.HAS_D != 0:
         self._terms_words[msg.sender][id].d = more.d
+    if terms.highest_bps != 0:
+        self._terms_words[msg.sender][id].g = more.g
     if flags & loan_words.HAS_E != 0:
         self._terms_words[msg.sender][id].e = more.e
     if self._ledger[msg.sender][id] != 0:
@@ -99,9 +107,24 @@ def terms_of(owner: address, id: uint256) -> ILoanThresholds.Terms:
 @external
 @view
 @reentrant
-def terms_words_of(owner: address, id: uint256) -> (uint256, uint256):
+def terms_words_of(owner: address, id: uint256) -> (uint256, uint256, uint256):
     words: loan_words.TermsWords = self._told(owner, id, loan_words._flags(self._words[owner][id]))
-    return words.d, words.e
+    return words.d, words.e, words.g
+
+
+@external
+@view
+@reentrant
+def band_of(owner: address, id: uint256) -> (uint256, uint256, uint256, bool):
+    words: loan_words.Words = self._words[owner][id]
+    rule: ILoanThresholds.Rule = loan_words._unpack(words)
+    terms: ILoanThresholds.Terms = self._terms(owner, id, loan_words._flags(words))
+    is_known: bool = True
+    if terms.highest_bps != 0:
+        rule.floor_bps, rule.target_bps, rule.ceiling_bps, is_known = loan_sigma._standing(
+            rule, terms, VOLATILITY
+        )
+    return rule.floor_bps, rule.target_bps, rule.ceiling_bps, is_known
 
 
 @external
@@ -126,6 +149,8 @@ def _told(owner: address, id: uint256, flags: uint256) -> loan_words.TermsWords:
     words: loan_words.TermsWords = empty(loan_words.TermsWords)
     if flags & loan_words.HAS_D != 0:
         words.d = self._terms_words[owner][id].d
+        if words.d & loan_words.HIGHEST != 0:
+            words.g = self._terms_words[owner][id].g
     if flags & loan_words.HAS_E != 0:
         words.e = self._terms_words[owner][id].e
     return words

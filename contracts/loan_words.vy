@@ -14,8 +14,9 @@
 
         and, where a flag in B says that they are there, the terms:
 
-            D = borrow_step (96) | urgent_step (96) | speed_bps (16) | hold (24) | 0 (24)
+            D = borrow_step (96) | urgent_step (96) | speed_bps (16) | hold (24) | highest_bps (24)
             E = word B of `limits.vy`, with gas_cap in millions of wei in its free low 32 bits
+            G = feed (160) | sigmas_bps (24) | horizon (32) | 0 (40), where D has a highest_bps
 
         and what is remembered, which a rule without limits and hold never touches:
 
@@ -39,12 +40,15 @@ struct Words:
 struct TermsWords:
     d: uint256
     e: uint256
+    g: uint256
 
 
 IN_LEVERAGE: constant(uint256) = 1
 HAS_D: constant(uint256) = 2
 HAS_E: constant(uint256) = 4
 HOLDS: constant(uint256) = 8
+# In D, not a flag: where it is not empty there is a word G.
+HIGHEST: constant(uint256) = 2**24 - 1
 
 _MASK_4: constant(uint256) = 2**4 - 1
 _MASK_12: constant(uint256) = 2**12 - 1
@@ -91,8 +95,10 @@ def _pack_terms(terms: ILoanThresholds.Terms) -> (uint256, TermsWords):
             | (terms.urgent_step << 64)
             | (terms.speed_bps << 48)
             | (terms.hold << 24)
+            | terms.highest_bps
         ),
         e=packed.b | (packed.a & _MASK_32),
+        g=self._high(terms.feed) | (terms.sigmas_bps << 72) | (terms.horizon << 40),
     )
     flags: uint256 = IN_LEVERAGE if terms.in_leverage else 0
     if words.d != 0:
@@ -138,6 +144,10 @@ def _unpack_terms(flags: uint256, words: TermsWords) -> ILoanThresholds.Terms:
         bounty_cap=(words.e >> 40) & _MASK_64,
         budget=words.e >> 192,
         window=(words.e >> 168) & _MASK_24,
+        highest_bps=words.d & HIGHEST,
+        sigmas_bps=(words.g >> 72) & _MASK_24,
+        horizon=(words.g >> 40) & _MASK_32,
+        feed=self._address(words.g),
     )
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from keeper.breakers import BreakerLimits
 from keeper.chain import deployed, endpoints
@@ -30,6 +31,7 @@ from keeper.domain.units import Address
 from keeper.journal.journal import Journal
 from keeper.latches import Latches
 from keeper.positions.baskets import BasketPositions
+from keeper.positions.feeds import FeedPositions
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Doubts, Look, Positions
 from keeper.positions.ranges import RangePositions
@@ -54,10 +56,13 @@ _CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
 _STANDBY_SECONDS = 0.5
 KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positions]] = {
     "baskets": BasketPositions,
+    "feeds": FeedPositions,
     "loans": LoanPositions,
     "ranges": RangePositions,
 }
 """Every kind of position by its name in keeper.toml."""
+RULED: Final = tuple(kind for kind in KINDS if kind != "feeds")
+"""Those whose owners write rules; feeds have none."""
 
 
 def connect(settings: Settings) -> Node:

@@ -90,7 +90,7 @@ def begin(
     )
     contracts = {
         kind: at
-        for kind in app.KINDS
+        for kind in app.RULED
         if (
             at := asked.one(
                 f"--{kind}",
@@ -103,7 +103,7 @@ def begin(
         )
     }
     if not contracts:
-        raise Misconfigured(f"init: no contract is named, by {', '.join(f'--{kind}' for kind in app.KINDS)}")
+        raise Misconfigured(f"init: no contract is named, by {', '.join(f'--{kind}' for kind in app.RULED)}")
     for kind, at in contracts.items():
         if known is not None and (what := deployed.stands_elsewhere(node, known, kind, at, node.head())):
             say(f"init: beware, {at} for {kind} stands on {what}")

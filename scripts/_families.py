@@ -64,7 +64,7 @@ ARGUMENTS = {
         "--volatility",
         "Our Volatility, or none where all bands are fixed.",
         type=ADDRESS_OR_NONE,
-        on_devnet=lambda _: NOBODY,
+        on_devnet=lambda world: world.volatility,
         kind="volatility",
     ),
     "half_life": Argument(
@@ -84,6 +84,7 @@ FAMILIES = {
             "FACTORY": "uniswap_factory",
             "SENSE": "loan_sense",
             "CHECK": "loan_check",
+            "VOLATILITY": "volatility",
         },
         asks={"AAVE": ("PROVIDER", method("getPool()", "(address)"))},
     ),

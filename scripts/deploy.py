@@ -3,7 +3,7 @@
     ape run deploy --network http://127.0.0.1:8545 --account TEST::0 --kind ranges
     ape run deploy --network ethereum:mainnet:node --chain-id 1 --account ALIAS \
         --aave-addresses-provider 0x2f39d218133AFaB8F2B819B1066c7E434Ad94E9e \
-        --uniswap-factory 0x1F98431c8aD98523631AE4a59f267346ea31F984
+        --uniswap-factory 0x1F98431c8aD98523631AE4a59f267346ea31F984 --volatility none
 
 Beside a devnet the addresses and the chain come from `.keeper/devnet.json`. With `--at` nothing is deployed:
 the contract standing there is proven instead, with whatever it asks. A keystore account is opened by

@@ -21,7 +21,7 @@ from keeper.domain.plans import Call
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols import basket_thresholds as law
-from keeper.protocols import erc20, uniswap_v3
+from keeper.protocols import erc20, uniswap_v3, volatility
 from keeper.protocols.liquidity import Venue
 
 _CHECKS: Final = 20
@@ -66,8 +66,8 @@ class Baskets:
             yield Call(feed, law.LATEST_ROUND.call())
             yield Call(feed, law.FEED_DECIMALS.call())
             yield Call(token, erc20.BALANCE_OF.call(key.owner))
-            yield Call(self._volatility, law.SIGMA.call(feed))
-            yield Call(self._volatility, law.SIGMA_AGE.call(feed))
+            yield Call(self._volatility, volatility.SIGMA.call(feed))
+            yield Call(self._volatility, volatility.AGE.call(feed))
 
     def _sight(
         self, key: RuleKey, parts: Parts, answers: Iterator[bytes | None], barred: str, now: int
@@ -88,7 +88,8 @@ class Baskets:
             balance = _word(held)
             if not why and balance >= law.MOST_BALANCE:
                 why = "token: a balance cannot be read"
-            band = width(asset, rule, 0 if sigma is None else _word(sigma), _word(age))
+            known = 0 if sigma is None else volatility.known_sigma(_word(sigma), _word(age))
+            band = width(asset, rule, known)
             lines.append(Line(asset.token, price, unit, asset.target_bps, band, balance))
         if why:
             return BasketSight(key, rule, state, (), why, oldest)

@@ -23,7 +23,7 @@ from keeper.domain.loans import LoanMarket, LoanRule, PoolState, Sight, Snapshot
 from keeper.domain.plans import Call
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import NOBODY, Address
-from keeper.protocols import aave_v3, erc20, lenses, loan_thresholds, uniswap_v3
+from keeper.protocols import aave_v3, erc20, lenses, loan_thresholds, uniswap_v3, volatility
 
 # A `check` may take half a million gas, and public nodes allow a call some fifty million.
 _CHECKS: Final = 50
@@ -59,6 +59,7 @@ class Loans:
         self.ages: Final = PriceAges(node, self.provider, oracle)
         self._assets: tuple[Address, ...] = ()
         self._pairs: dict[tuple[Address, Address], _Pair] = {}
+        self._volatility: Address | None = None
 
     def observe(self, block: Block) -> Snapshot:
         """All watched rules, accounts and price ages at one block: in one batch, if nothing is new about the rules."""
@@ -158,7 +159,10 @@ class Loans:
             return None
 
     def with_terms(self, sights: list[Sight], block: Block) -> list[Sight]:
-        """The same sights, those whose rules have terms now with them: few do, so they are asked for apart."""
+        """The same sights, those whose rules have terms now with them, and with the volatility that they follow.
+
+        Few do, so they are asked for apart.
+        """
         owing = [n for n, sight in enumerate(sights) if sight.owes_terms]
         calls = [
             Call(self.thresholds, loan_thresholds.TERMS_WORDS_OF.call(sights[n].key.owner, sights[n].key.id))
@@ -170,7 +174,24 @@ class Loans:
             words = loan_thresholds.TERMS_WORDS_OF.read(answered(told, "terms_words_of"))
             whole = loan_thresholds.with_terms(rule, *words)
             sights[n] = replace(sights[n], rule=whole, owes_terms=False)
-        return sights
+        return self._with_sigmas(sights, block)
+
+    def _with_sigmas(self, sights: list[Sight], block: Block) -> list[Sight]:
+        feeds = sorted({s.rule.terms.feed for s in sights if s.rule and s.rule.terms.highest_bps})
+        if not feeds:
+            return sights
+        if self._volatility is None:
+            self._volatility = address_at(self._node, self.thresholds, loan_thresholds.VOLATILITY)
+        asked = (volatility.SIGMA, volatility.AGE)
+        calls = [Call(self._volatility, method.call(feed)) for feed in feeds for method in asked]
+        told = iter(ask_together(self._node, calls, block.hash))
+        sigmas = {feed: volatility.known_sigma(*(_word(next(told)) for _ in asked)) for feed in feeds}
+        return [
+            replace(sight, rule=replace(sight.rule, sigma=sigmas[sight.rule.terms.feed]))
+            if sight.rule and sight.rule.terms.highest_bps
+            else sight
+            for sight in sights
+        ]
 
     def _pair(self, collateral: Address, debt: Address, block: Block) -> _Pair:
         known = self._pairs.get((collateral, debt))
@@ -220,3 +241,7 @@ def _pool_states(rule: LoanRule, answers: Sequence[bytes | None]) -> Iterable[Po
         in_range = uniswap_v3.LIQUIDITY.read(liquidity)[0]
         if sqrt_price:
             yield PoolState(fee, sqrt_price, in_range, _sells_token0(rule))
+
+
+def _word(answer: bytes | None) -> int:
+    return int.from_bytes(answered(answer, "volatility"), "big")

@@ -125,23 +125,35 @@ def deploy_world(
 def deploy_thresholds(world: World) -> World:
     """The same world with the owners'-rules contracts standing in it, one for each kind of position."""
     aave, uniswap, deployer = world.aave.addresses_provider, world.uniswap, world.roles.deployer
+    volatility = place_volatility(world.node, deployer)
     return replace(
         world,
-        thresholds=place_thresholds(world.node, deployer, aave, uniswap.factory),
+        volatility=volatility,
+        thresholds=place_thresholds(world.node, deployer, aave, uniswap.factory, volatility),
         range_thresholds=place_range_thresholds(world.node, deployer, uniswap.position_manager),
-        basket_thresholds=place_basket_thresholds(world.node, deployer, uniswap.factory),
+        basket_thresholds=place_basket_thresholds(world.node, deployer, uniswap.factory, volatility),
     )
 
 
+def place_volatility(node: Node, deployer: Address) -> Address:
+    """Where the contract that measures feeds stands after being deployed for all who follow them."""
+    with in_one_block(node, deployer) as queue:
+        return queue.create(_own("Volatility"), *_VOLATILITY)
+
+
 def place_thresholds(
-    node: Node, deployer: Address, addresses_provider: Address, uniswap_factory: Address
+    node: Node,
+    deployer: Address,
+    addresses_provider: Address,
+    uniswap_factory: Address,
+    volatility: Address,
 ) -> Address:
     """Where the owner's-rules contract stands after being deployed for any Aave V3 market and Uniswap V3."""
     with in_one_block(node, deployer) as queue:
         places = (addresses_provider, uniswap_factory)
         sense = queue.create(_own("LoanSense"))
         check = queue.create(_own("LoanCheck"), *places)
-        return queue.create(_own("LoanThresholds"), *places, sense, check)
+        return queue.create(_own("LoanThresholds"), *places, sense, check, volatility)
 
 
 def place_range_thresholds(node: Node, deployer: Address, position_manager: Address) -> Address:
@@ -151,10 +163,11 @@ def place_range_thresholds(node: Node, deployer: Address, position_manager: Addr
         return queue.create(_own("RangeThresholds"), position_manager, check)
 
 
-def place_basket_thresholds(node: Node, deployer: Address, uniswap_factory: Address) -> Address:
+def place_basket_thresholds(
+    node: Node, deployer: Address, uniswap_factory: Address, volatility: Address
+) -> Address:
     """Where the contract for baskets stands after being deployed on a chain that needs no sequencer."""
     with in_one_block(node, deployer) as queue:
-        volatility = queue.create(_own("Volatility"), *_VOLATILITY)
         check = queue.create(_own("BasketCheck"), uniswap_factory, NOBODY, volatility)
         return queue.create(_own("BasketThresholds"), check)
 

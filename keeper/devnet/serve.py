@@ -26,6 +26,7 @@ from keeper.devnet.founding import (
     place_basket_thresholds,
     place_range_thresholds,
     place_thresholds,
+    place_volatility,
 )
 from keeper.devnet.world import ROLES, Amount, World
 from keeper.domain.errors import Blind, Misconfigured
@@ -142,15 +143,17 @@ def build_on_fork(anvil: Anvil, folder: Path, say: Callable[[str], None]) -> dic
             f"fork; `ape run deploy --network {anvil.url} --chain-id {chain_id}` does it, told where they are"
         )
         return {"url": anvil.url, "chain_id": chain_id, "aave": {}, "uniswap": {}, "roles": asdict(ROLES)}
-    thresholds = place_thresholds(anvil.node, ROLES.deployer, known.provider, known.factory)
+    volatility = place_volatility(anvil.node, ROLES.deployer)
+    thresholds = place_thresholds(anvil.node, ROLES.deployer, known.provider, known.factory, volatility)
     range_thresholds = place_range_thresholds(anvil.node, ROLES.deployer, known.position_manager)
-    basket_thresholds = place_basket_thresholds(anvil.node, ROLES.deployer, known.factory)
+    basket_thresholds = place_basket_thresholds(anvil.node, ROLES.deployer, known.factory, volatility)
     return {
         "url": anvil.url,
         "chain_id": chain_id,
         "thresholds": thresholds,
         "range_thresholds": range_thresholds,
         "basket_thresholds": basket_thresholds,
+        "volatility": volatility,
         "aave": {"addresses_provider": known.provider},
         "uniswap": {"factory": known.factory, "position_manager": known.position_manager},
         "roles": asdict(ROLES),

@@ -70,8 +70,9 @@ class World:
     """The devnet's contracts and accounts, and the node they are reached through.
 
     `pool` is the WETH/USDC pool of the 0.05 % tier; `block` is the last block of the founding; `thresholds`,
-    `range_thresholds` and `basket_thresholds`, for loans, ranges and baskets, are `NOBODY` until they are deployed. Its
-    acts send from unlocked accounts and return once their transaction is mined.
+    `range_thresholds` and `basket_thresholds`, for loans, ranges and baskets, and `volatility`, which measures feeds,
+    are `NOBODY` until they are deployed. Its acts send from unlocked accounts and return once their transaction is in a
+    block.
     """
 
     url: str
@@ -87,6 +88,7 @@ class World:
     thresholds: Address = NOBODY
     range_thresholds: Address = NOBODY
     basket_thresholds: Address = NOBODY
+    volatility: Address = NOBODY
     node: Node = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

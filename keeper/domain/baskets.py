@@ -7,27 +7,24 @@
     measure  drift in basis points of room, rounded up, so that above 10,000 is just what is drifted
 
 Values are dollars in WAD.
-Source: contracts/weights.vy and volatility_bands.vy, mirrored rounding by rounding (`tests/size` holds them equal).
+Source: contracts/weights.vy, mirrored rounding by rounding (`tests/size` holds the two equal).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isqrt
 from typing import Final
 
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, WAD, Address, mul_div_down, mul_div_up
 from keeper.domain.verdicts import Measure
+from keeper.domain.volatility import move_down
 
 TOLERANCE_BPS: Final = 500
 LEAST_WORTH: Final = WAD
 MOST_MEASURE: Final = 2**128
 _WIDTH: Final = 10**8
-_YEAR: Final = 365 * 86_400
-_MOST_SIGMA: Final = 100 * WAD
-_MOST_SIGMA_AGE: Final = 3 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +122,13 @@ def drift_measure(measure_bps: int | None) -> Measure:
     return Measure("drift", measure_bps, 4)
 
 
-def width(asset: BasketAsset, rule: BasketRule, sigma: int, sigma_age: int) -> int:
-    """An asset's band in hundred-millionths of the whole; `sigma` in WAD a year, `sigma_age` in seconds."""
+def width(asset: BasketAsset, rule: BasketRule, sigma: int) -> int:
+    """An asset's band in hundred-millionths of the whole; `sigma` in WAD a year, 0 where it is not known."""
     band = asset.band_bps
     if rule.sigmas_bps:
         band = asset.widest_bps
-        if sigma and sigma_age <= _MOST_SIGMA_AGE:
-            root = isqrt(rule.horizon * WAD * WAD // _YEAR)
-            move = rule.sigmas_bps * mul_div_down(min(sigma, _MOST_SIGMA), root, WAD) // BPS
+        if sigma:
+            move = move_down(rule.sigmas_bps, sigma, rule.horizon)
             band = min(max(move // (WAD // BPS), asset.band_bps), asset.widest_bps)
     return band * (asset.target_bps if rule.relative else BPS)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keeper.domain.holdings import MOST_RESERVES, Holding
-from keeper.domain.loan_band import edges
+from keeper.domain.loan_band import narrowest
 from keeper.domain.loans import LoanRule
 from keeper.domain.rules import RuleKey
 
@@ -145,7 +145,10 @@ class HoldingColumns:
 
 
 class RuleColumns:
-    """Rules by row, each with its account's; edges in WAD, a ceiling of 0 being none."""
+    """Rules by row, each with its account's; edges in WAD, a ceiling of 0 being none.
+
+    Of a band that follows volatility they are the narrowest, since that moves without a log.
+    """
 
     def __init__(self) -> None:
         self.keys: list[RuleKey] = []
@@ -209,7 +212,7 @@ class RuleColumns:
         self._account[row] = account
         self._expiry[row] = rule.limits.expiry if rule else -1
         if rule:
-            band = edges(rule)
+            band = narrowest(rule)
             self._floor[row], self._ceiling[row] = band.floor, band.ceiling
             self._in_leverage[row] = rule.terms.in_leverage
             self._has_floor_alone[row] = band.ceiling == 0 and not rule.terms.in_leverage

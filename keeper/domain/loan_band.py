@@ -2,7 +2,7 @@
 
 A rule in leverage is held as cover, collateral per debt, which obeys the arithmetic of health with every asset counted
 whole: higher is safer, and the greatest leverage is the floor.
-Source: contracts/loan_band.vy, mirrored rounding by rounding (`tests/size` holds the two equal).
+Source: contracts/loan_band.vy and loan_sigma.vy, mirrored rounding by rounding (`tests/size` holds the two equal).
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from keeper.domain.loans import Loan, LoanMarket, LoanRule
-from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, WAD
+from keeper.domain.loans import Band, Loan, LoanMarket, LoanRule
+from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, WAD, mul_div_up
+from keeper.domain.volatility import floor_up
 
 TOLERANCE_BPS: Final = 50
 """How far from its aim, in basis points of it, the contract lets a step land."""
@@ -29,7 +30,27 @@ class Edges:
 
 def edges(rule: LoanRule) -> Edges:
     """The band of a rule; without a borrow step its ceiling says nothing."""
-    band, whole = rule.band, rule.terms.in_leverage
+    return _edges(rule, standing(rule))
+
+
+def narrowest(rule: LoanRule) -> Edges:
+    """What is within the band of a rule whatever volatility does: its highest floor, its lowest ceiling."""
+    band = rule.band
+    return _edges(rule, Band(max(band.floor_bps, rule.terms.highest_bps), band.target_bps, band.ceiling_bps))
+
+
+def standing(rule: LoanRule) -> Band:
+    """The band as volatility has it now: the one written, or higher by one proportion in all."""
+    band, terms = rule.band, rule.terms
+    if terms.highest_bps == 0:
+        return band
+    low = band.floor_bps
+    floor = floor_up(terms.sigmas_bps, rule.sigma, terms.horizon, low, terms.highest_bps)
+    return Band(floor, mul_div_up(band.target_bps, floor, low), mul_div_up(band.ceiling_bps, floor, low))
+
+
+def _edges(rule: LoanRule, band: Band) -> Edges:
+    whole = rule.terms.in_leverage
     ceiling = edge_down(band.ceiling_bps, whole) if rule.terms.borrow_step else 0
     return Edges(edge_down(band.floor_bps, whole), edge_down(band.target_bps, whole), ceiling)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keeper.domain.blocks import Block
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, NO_DEBT, Address
+from keeper.domain.units import BPS, NO_DEBT, NOBODY, Address
 from keeper.domain.verdicts import Measure
 
 
@@ -43,8 +43,9 @@ class Terms:
     """What an owner may add to a rule; as it stands here, nothing.
 
     `borrow_step` and `urgent_step` in units of the debt asset, 0 to borrow never and to grow no step; `speed_bps` is
-    how much of the way to the target one step goes, 0 for all of it; `hold` in seconds. The others are the `Limits` of
-    contracts/interfaces/ILimits.vyi, where 0 is none; values in Aave's base currency.
+    how much of the way to the target one step goes, 0 for all of it; `hold` in seconds. A floor with a `highest_bps`
+    rises to it as the price of `feed` moves more: it bears `sigmas_bps` standard deviations over `horizon` seconds. The
+    others are the `Limits` of contracts/interfaces/ILimits.vyi, where 0 is none; values in Aave's base currency.
     """
 
     in_leverage: bool = False
@@ -60,6 +61,10 @@ class Terms:
     bounty_cap: int = 0
     budget: int = 0
     window: int = 0
+    highest_bps: int = 0
+    sigmas_bps: int = 0
+    horizon: int = 0
+    feed: Address = NOBODY
 
 
 PLAIN = Terms()
@@ -67,13 +72,17 @@ PLAIN = Terms()
 
 @dataclass(frozen=True, slots=True)
 class LoanRule:
-    """An owner's on-chain threshold for one loan: sell `collateral` to repay `debt`, or borrow `debt` to buy it."""
+    """An owner's on-chain threshold for one loan: sell `collateral` to repay `debt`, or borrow `debt` to buy it.
+
+    `sigma` is the volatility that its band follows, WAD a year, and no part of what was written: 0 is not known.
+    """
 
     collateral: Address
     debt: Address
     band: Band
     limits: Limits
     terms: Terms = PLAIN
+    sigma: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ COOLING: Final = 5
 LOW: Final = 6
 BETWEEN: Final = 7
 HIGH: Final = 8
+LOW_UNMEASURED: Final = 9
 
 REASONS: Final[tuple[tuple[Kind, str], ...]] = (
     (Kind.BARRED, "rule: none is set"),
@@ -33,6 +34,7 @@ REASONS: Final[tuple[tuple[Kind, str], ...]] = (
     (Kind.BREACHED, "health: below the floor"),
     (Kind.WITHIN, "health: between the floor and the ceiling"),
     (Kind.BREACHED, "health: above the ceiling"),
+    (Kind.BREACHED, "health: below the floor, which is at its highest as volatility is not known"),
 )
 """Verdict and sentence of each code, worded as the contract words them."""
 
@@ -86,5 +88,7 @@ def judge(sight: Sight, now: int) -> Verdict:
         loan.debt_base if loan else 0,
         measure_down(loan, rule.terms.in_leverage) if rule and loan else 0,
     )
+    if code == LOW and rule and rule.terms.highest_bps and rule.sigma == 0:
+        code = LOW_UNMEASURED
     kind, why = REASONS[code]
     return Verdict(sight.key, kind, why, health_measure(loan.health if loan else None))

@@ -14,8 +14,8 @@ from keeper.chain.quotes import quotes
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.flights import Receipt
-from keeper.domain.loan_band import measure_down, urgency_down
-from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, health_measure
+from keeper.domain.loan_band import measure_down, standing, urgency_down
+from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, Terms, health_measure
 from keeper.domain.plans import Move, Plan, Stake
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
@@ -132,8 +132,8 @@ class LoanPositions:
             sold, owed = self.assets.of((rule.collateral, rule.debt), block)
             way = UP if finding.action is Action.RELEVERAGE else DOWN
             moves = way.moves(sold, owed, finding.swapped, finding.amount, finding.fee)
-        floor, target = _health_text(rule.band.floor_bps), _health_text(rule.band.target_bps)
-        band = f"{floor} → {target}"
+        now = standing(rule)
+        band = f"{_health_text(now.floor_bps)} → {_health_text(now.target_bps)}"
         return Look(verdict, band, _fields(rule), moves, _marks(rule), self._told(rule, block))
 
     def _told(self, rule: LoanRule, block: Block) -> Mapping[str, str]:
@@ -261,8 +261,9 @@ def _marks(rule: LoanRule) -> Marks | None:
     """The band on the scale of health; a band in leverage is on none."""
     if rule.terms.in_leverage:
         return None
+    band = standing(rule)
     low, target, high = (
-        bps * HEALTH_WAD_PER_BPS for bps in (rule.band.floor_bps, rule.band.target_bps, rule.band.ceiling_bps)
+        bps * HEALTH_WAD_PER_BPS for bps in (band.floor_bps, band.target_bps, band.ceiling_bps)
     )
     return Marks(low, target, high or None)
 
@@ -283,6 +284,16 @@ def _fields(rule: LoanRule) -> Mapping[str, str | int]:
         **({} if terms == PLAIN else {"unit": "leverage" if terms.in_leverage else "health"}),
         **({"borrow_step": str(terms.borrow_step)} if terms.borrow_step else {}),
         **({"speed_bps": terms.speed_bps} if terms.speed_bps else {}),
+        **(_following(terms) if terms.highest_bps else {}),
+    }
+
+
+def _following(terms: Terms) -> Mapping[str, str | int]:
+    return {
+        "highest": _health_text(terms.highest_bps),
+        "sigmas": _health_text(terms.sigmas_bps),
+        "horizon": terms.horizon,
+        "feed": terms.feed,
     }
 
 

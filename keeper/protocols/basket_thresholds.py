@@ -37,8 +37,6 @@ REBALANCE: Final = Method(
 )
 LATEST_ROUND: Final = Method("latestRoundData", (), ("uint80", "int256", "uint256", "uint256", "uint80"))
 FEED_DECIMALS: Final = Method("decimals", (), ("uint256",))
-SIGMA: Final = Method("sigma", ("address",), ("uint256",))
-SIGMA_AGE: Final = Method("age", ("address",), ("uint256",))
 
 RULE_SET_TOPIC: Final = "0x" + keccak(text=f"RuleSet(address,uint256,{_RULE})").hex()
 MOST_BALANCE: Final = 2**128

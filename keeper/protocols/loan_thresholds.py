@@ -21,7 +21,7 @@ from keeper.domain.verdicts import Kind
 from keeper.protocols.methods import Method, address
 
 _RULE: Final = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
-_TERMS: Final = f"(bool,{','.join(['uint256'] * 12)})"
+_TERMS: Final = f"(bool,{','.join(['uint256'] * 15)},address)"
 _FINDING: Final = "(uint8,uint8,uint256,uint256,uint256,uint24,string)"
 _PLAN: Final = "(uint8,uint256,uint256,uint24,uint256)"
 
@@ -32,7 +32,8 @@ SET_RULE: Final = Method("set_rule", ("uint256", _RULE), ())
 SET_RULE_AND_TERMS: Final = Method("set_rule", ("uint256", _RULE, _TERMS), ())
 CHECK: Final = Method("check", ("address", "uint256"), (_FINDING,))
 WORDS_OF: Final = Method("words_of", ("address", "uint256"), ("uint256", "uint256", "uint256"))
-TERMS_WORDS_OF: Final = Method("terms_words_of", ("address", "uint256"), ("uint256", "uint256"))
+TERMS_WORDS_OF: Final = Method("terms_words_of", ("address", "uint256"), ("uint256", "uint256", "uint256"))
+VOLATILITY: Final = Method("VOLATILITY", (), ("address",))
 WITNESS: Final = Method("witness", ("address", "uint256"), ("uint256",))
 REBALANCE: Final = Method("rebalance", ("address", "uint256", _PLAN), ("uint256", "uint256"))
 
@@ -124,7 +125,7 @@ def rule_fields(rule: LoanRule) -> tuple[str | int, ...]:
     )
 
 
-def terms_fields(terms: Terms) -> tuple[bool | int, ...]:
+def terms_fields(terms: Terms) -> tuple[bool | int | str, ...]:
     """Terms in the order of the contract's struct."""
     return astuple(terms)
 
@@ -134,7 +135,7 @@ def has_terms(b: int) -> bool:
     return _flags(b) != 0
 
 
-def unpack_rule(a: int, b: int, c: int, d: int = 0, e: int = 0) -> tuple[LoanRule | None, int]:
+def unpack_rule(a: int, b: int, c: int, d: int = 0, e: int = 0, g: int = 0) -> tuple[LoanRule | None, int]:
     """A rule and when it last acted, from its storage words; None where no rule is set."""
     if a == 0:
         return None, 0
@@ -149,17 +150,17 @@ def unpack_rule(a: int, b: int, c: int, d: int = 0, e: int = 0) -> tuple[LoanRul
             expiry=b >> 40 & _40_BITS,
             keeper=_high_address(c),
         ),
-        terms=_unpack_terms(_flags(b), d, e) if has_terms(b) else PLAIN,
+        terms=_unpack_terms(_flags(b), d, e, g) if has_terms(b) else PLAIN,
     )
     return rule, b & _40_BITS
 
 
-def with_terms(rule: LoanRule, d: int, e: int) -> LoanRule:
+def with_terms(rule: LoanRule, d: int, e: int, g: int) -> LoanRule:
     """The rule with the rest of its terms, from the words they are stored in."""
-    return replace(rule, terms=_unpack_terms(int(rule.terms.in_leverage), d, e))
+    return replace(rule, terms=_unpack_terms(int(rule.terms.in_leverage), d, e, g))
 
 
-def _unpack_terms(flags: int, d: int, e: int) -> Terms:
+def _unpack_terms(flags: int, d: int, e: int, g: int) -> Terms:
     return Terms(
         in_leverage=bool(flags & _IN_LEVERAGE),
         borrow_step=d >> 160,
@@ -174,6 +175,10 @@ def _unpack_terms(flags: int, d: int, e: int) -> Terms:
         bounty_cap=e >> 40 & _64_BITS,
         budget=e >> 192,
         window=e >> 168 & _24_BITS,
+        highest_bps=d & _24_BITS,
+        sigmas_bps=g >> 72 & _24_BITS,
+        horizon=g >> 40 & _32_BITS,
+        feed=_high_address(g),
     )
 
 

@@ -21,7 +21,7 @@ from keeper.protocols.aave_v3 import GET_RESERVE_DATA, read_reserve
 from keeper.protocols.loan_thresholds import SET_RULE, SET_RULE_AND_TERMS, rule_fields, terms_fields
 from keeper.rules.tokens import tokens_on_aave
 from keeper.rules.wording import APPROVE, WITHOUT_LIMIT, RuleText, TokenText, Worded, limits_text, scaled
-from keeper.settings import Settings, meant
+from keeper.settings import AddressText, Settings, meant
 
 _SAID_ALREADY: Final = frozenset({"in_leverage", "borrow_step"})
 
@@ -38,7 +38,7 @@ class LoanText(RuleText):
     ceiling: Decimal = Decimal(0)
     max_step: Decimal = Field(gt=0)
     borrow_step: Decimal = Field(default=Decimal(0), ge=0)
-    terms: dict[str, bool | int] = Field(default_factory=dict)
+    terms: dict[str, bool | int | AddressText] = Field(default_factory=dict)
 
 
 def worded(

@@ -36,6 +36,7 @@ def deploy_arguments(world: World) -> tuple[str | int, ...]:
         *("run", "deploy", "--network", world.node.url, "--account", ALIAS, "--yes"),
         *("--aave-addresses-provider", world.aave.addresses_provider),
         *("--uniswap-factory", world.uniswap.factory),
+        *("--volatility", "none"),
     )
 
 

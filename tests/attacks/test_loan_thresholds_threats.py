@@ -12,8 +12,10 @@ from keeper.devnet import uniswap_v3
 from keeper.devnet.aave_v3 import load_core
 from keeper.devnet.transactions import calldata, reason_in
 from keeper.domain.errors import NodeRefused
+from keeper.domain.units import Address
 from tests.contracts.loan_stage import (
     ADMIN,
+    BASE,
     CONTRACTS,
     KEEPER,
     LENDER,
@@ -51,7 +53,7 @@ def test_threat_model__every_sentence__has_an_attack_here() -> None:
     tried = {
         name.split("__")[0].removeprefix("test_").upper() for name in globals() if re.match(r"test_t\d", name)
     }
-    assert len(threats) == 15
+    assert len(threats) == 16
     assert threats == tried
 
 
@@ -421,7 +423,7 @@ def test_t10__the_whole_of_the_contract__has_no_door_for_the_powerful() -> None:
     assert not any(entry["type"] in {"fallback", "receive"} for entry in output["abi"])
     used = set(output["opcodes_runtime"].split())
     assert not used & {"DELEGATECALL", "CALLCODE", "SELFDESTRUCT", "CREATE", "CREATE2"}
-    assert compiled_vyper("LoanThresholds").constructor == ("address",) * 4
+    assert compiled_vyper("LoanThresholds").constructor == ("address",) * 5
 
 
 @pytest.mark.parametrize("name", ["LoanCheck", "LoanSense"])
@@ -926,3 +928,117 @@ def test_t15__gas_above_the_cap__bars_until_the_loan_is_in_danger(any_stage: Sta
     stage.set_health(1.0)
     assert stage.check().verdict == 1
     stage.act()
+
+
+# T16
+
+CALM = [2_500 * BASE + n * BASE // 4 for n in range(8)]
+STORM = [(2_500 if n % 2 else 1_500) * BASE for n in range(8)]
+UNKNOWN = "volatility: not known of late, so that the floor is at its highest"
+
+
+def following(stage: Stage, health: float, prices: list[int], highest_bps: int = 13_000) -> Address:
+    """A loan whose floor follows a feed with so much of a history, and may rise from 1.1 to its highest."""
+    feed = stage.create("Feed", "ETH / USD", 8, prices[0])
+    stage.live(feed, prices)
+    stage.open(100 * ETH, 150_000 * USD)
+    terms = Terms(highest_bps=highest_bps, sigmas_bps=20_000, horizon=7 * 86_400, feed=feed)
+    stage.set_rule(replace(stage.rule, cooldown=0), terms=terms)
+    stage.set_health(health)
+    return feed
+
+
+def test_t16__stranger_pokes_a_feed_gone_wild__the_floor_stops_at_the_owners_highest(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    with stage.undone():  # with no bound to speak of the very same feed has the loan sold
+        following(stage, 1.35, STORM, highest_bps=50_000)
+        assert stage.band()[0] > 20_000
+        stage.act()
+    following(stage, 1.35, STORM)
+    assert stage.band() == (13_000, -(-15_000 * 13 // 11), -(-20_000 * 13 // 11), True)
+    found = stage.check()
+    assert (found.verdict, found.why) == (0, "health: at or above the floor")
+    assert stage.refusal(10_000 * USD) == "health: at or above the floor"
+
+
+def test_t16__feed_is_calm__the_floor_is_the_one_written_and_nobody_acts_above_it(any_stage: Stage) -> None:
+    stage = any_stage
+    following(stage, 1.11, CALM)
+    assert stage.band() == (11_000, 15_000, 20_000, True)
+    assert stage.refusal(10_000 * USD) == "health: at or above the floor"
+    stage.set_health(1.09)
+    stage.act()
+    assert stage.health() == pytest.approx(1.5 * WAD, rel=1e-4)
+
+
+def test_t16__a_true_storm__raises_floor_and_target_and_the_loan_is_held_to_both(any_stage: Stage) -> None:
+    stage = any_stage
+    brisk = [int(2_500 * BASE * 1.01 ** (n % 2)) for n in range(8)]
+    following(stage, 1.12, brisk)
+    floor, target, ceiling, known = stage.band()
+    assert (11_000 < floor < 13_000, known) == (True, True)
+    assert (target, ceiling) == (-(-15_000 * floor // 11_000), -(-20_000 * floor // 11_000))
+    stage.act()
+    assert stage.health() == pytest.approx(target * 10**14, rel=1e-4)
+    assert stage.refusal(10_000 * USD) == "health: at or above the floor"
+
+
+def test_t16__keeper_holds_pokes_back__the_floor_rises_and_never_falls_for_it(any_stage: Stage) -> None:
+    stage = any_stage
+    feed = following(stage, 1.2, CALM)
+    assert stage.refusal(10_000 * USD) == "health: at or above the floor"
+    stage.pass_time(3 * 86_400 + 3_600)
+    assert stage.band()[3] is False
+    with stage.undone():
+        stage.set_health(1.31)
+        assert (stage.check().verdict, stage.check().why) == (0, UNKNOWN)
+        assert stage.refusal(10_000 * USD) == "health: at or above the floor"
+    found = stage.check()
+    assert (found.verdict, found.why) == (
+        1,
+        "health: below the floor, which is at its highest as volatility is not known",
+    )
+    # Anybody can end that with one poke.
+    stage.live(feed, [CALM[-1] + 1], pause=0)
+    assert stage.check().verdict == 0
+    assert stage.refusal(found.repay) == "health: at or above the floor"
+
+
+def test_t16__stranger_pokes_just_before_the_plan_lands__the_band_then_standing_is_obeyed(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    feed = following(stage, 1.05, CALM)
+    found = stage.check()
+    stage.live(feed, [CALM[-1] * 9 // 10])
+    raised = stage.band()[0]
+    assert raised > 11_000
+    assert stage.refusal(found.repay, max_sell=NEVER) == "health: short of the target with step to spare"
+    stage.live(feed, [CALM[-1]], pause=0)
+    assert stage.band()[0] == raised, "nobody has a second poke at once"
+    stage.act()
+
+
+def test_t16__measured_nothing_yet__the_floor_is_at_its_highest_and_is_said_to_be(any_stage: Stage) -> None:
+    stage = any_stage
+    following(stage, 1.35, CALM[:2])
+    assert stage.band()[::3] == (13_000, False)
+    assert (stage.check().verdict, stage.check().why) == (0, UNKNOWN)
+
+
+def test_t16__loan_may_borrow__above_the_ceiling_as_it_stands_and_no_lower(any_stage: Stage) -> None:
+    stage = any_stage
+    feed = following(stage, 2.1, CALM)
+    stage.delegate()
+    terms = Terms(borrow_step=10**12, highest_bps=13_000, sigmas_bps=20_000, horizon=7 * 86_400, feed=feed)
+    stage.set_rule(replace(stage.rule, cooldown=0), terms=terms)
+    assert stage.check().action == RELEVERAGE
+    with stage.undone():
+        stage.live(feed, STORM)
+        found = stage.check()
+        assert (found.verdict, found.why) == (0, "health: between the floor and the ceiling")
+        assert stage.refusal(10_000 * USD, action=RELEVERAGE) == "health: at or below the ceiling"
+    stage.act()
+    assert stage.health() == pytest.approx(1.5 * WAD, rel=5e-3)

@@ -37,7 +37,7 @@ WETH_PRICE: Final = 2_500 * BASE
 NOW: Final = 1_700_000_000
 
 RULE: Final = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
-TERMS: Final = f"(bool,{','.join(['uint256'] * 12)})"
+TERMS: Final = f"(bool,{','.join(['uint256'] * 15)},address)"
 PLAN: Final = "(uint8,uint256,uint256,uint24,uint256)"
 ROUTE: Final = "(address,address,uint24,address,uint256,uint256,uint256,uint160)"
 DECIMALS: Final = {"WETH": 18, "USDC": 6, "WBTC": 8, "MUTE": 6, "HOOK": 18, "ODD": 18}
@@ -53,6 +53,7 @@ NEVER: Final = 2**255
 DEPTH: Final = 50_000_000
 WITHIN, BREACHED, BARRED, BLIND = range(4)
 DELEVERAGE, RELEVERAGE = range(2)
+HALF_LIFE, INTERVAL = 86_400, 3_600
 
 
 @lru_cache
@@ -119,6 +120,10 @@ class Terms:
     bounty_cap: int = 0
     budget: int = 0
     window: int = 0
+    highest_bps: int = 0
+    sigmas_bps: int = 0
+    horizon: int = 0
+    feed: Address = NOBODY
 
     def fields(self) -> tuple[Any, ...]:
         """In the order of the struct."""
@@ -149,6 +154,7 @@ class Stage:
     feeds: dict[str, Address]
     thresholds: Address
     version: str
+    volatility: Address
     rule: Rule = field(init=False)
 
     def __post_init__(self) -> None:
@@ -318,6 +324,21 @@ class Stage:
         held = self.balance(self.a_token("WETH"), OWNER)
         self.set_price(int(health * debt * 10_000 * WAD / (threshold * held)))
 
+    def live(self, feed: Address, prices: Sequence[int], pause: int = 4 * INTERVAL) -> None:
+        """Each price stands for `pause` seconds in a feed of its own, and is poked once."""
+        for price in prices:
+            self.pass_time(pause)
+            self.send(ADMIN, feed, "set(int256)", price)
+            self.send(STRANGER, self.volatility, "poke(address)", feed)
+
+    def band(self, id_: int = 0, owner: Address = OWNER) -> tuple[int, int, int, bool]:
+        """The band of a rule as it stands, and whether what it follows is known."""
+        returns = "(uint256,uint256,uint256,bool)"
+        floor, target, ceiling, known = call(
+            self.node, self.thresholds, "band_of(address,uint256)", returns, owner, id_
+        )
+        return floor, target, ceiling, known
+
     def open_pool(self, sold: str, bought: str, dollars: int, fee: int = 500) -> None:
         """A pool at the oracle's price, or more liquidity in it, over the full range."""
         amounts = {self.tokens[s]: worth(s, dollars) for s in (sold, bought)}
@@ -448,8 +469,9 @@ def raised(weth_first: bool, version: str = "3.0.2", extra: Sequence[str] = ("WB
             places = (aave.addresses_provider, uniswap.factory)
             check = queue.create(compiled_vyper("LoanCheck"), *places)
             sense = queue.create(compiled_vyper("LoanSense"))
-            thresholds = queue.create(compiled_vyper("LoanThresholds"), *places, sense, check)
-        stage = Stage(node, aave, uniswap, tokens, feeds, thresholds, version)
+            volatility = queue.create(compiled_vyper("Volatility"), HALF_LIFE, INTERVAL)
+            thresholds = queue.create(compiled_vyper("LoanThresholds"), *places, sense, check, volatility)
+        stage = Stage(node, aave, uniswap, tokens, feeds, thresholds, version, volatility)
         _furnish(stage, extra)
         yield stage
 

@@ -11,12 +11,17 @@ from boa.interpret import set_search_paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contracts.loan_stage import CONTRACTS, NOW, Rule
+from keeper.domain.loan_band import TOLERANCE_BPS, standing
+from keeper.domain.loans import Band, Limits, LoanRule
+from keeper.domain.loans import Terms as LoanTerms
+from keeper.domain.units import Address
+from tests.contracts.loan_stage import CONTRACTS, NOW, Rule, Terms
 
 OWNER = "0x" + "11" * 20
 STRANGER = "0x" + "22" * 20
 WETH = "0x" + "aa" * 20
 USDC = "0x" + "BB" * 20
+DAY = 86_400
 
 HARNESS = """
 # pragma version ==0.4.3
@@ -28,11 +33,12 @@ initializes: loan_rules
 exports: (
     loan_rules.set_rule, loan_rules.clear_rule, loan_rules.rule_count, loan_rules.rule_of,
     loan_rules.last_acted, loan_rules.words_of, loan_rules.ledger_of, loan_rules.terms_of, loan_rules.terms_words_of,
+    loan_rules.band_of,
 )
 
 @deploy
-def __init__(sense: address):
-    loan_rules.__init__(sense)
+def __init__(sense: address, volatility: address):
+    loan_rules.__init__(sense, volatility)
 
 @external
 def act(owner: address, id: uint256):
@@ -45,30 +51,32 @@ def rules() -> Any:
     set_search_paths([str(CONTRACTS.parent)])
     with boa.env.anchor():
         boa.env.timestamp = NOW
-        yield boa.loads(HARNESS, boa.load(CONTRACTS / "LoanSense.vy").address)
+        sense = boa.load(CONTRACTS / "LoanSense.vy").address
+        yield boa.loads(HARNESS, sense, boa.load(CONTRACTS / "Volatility.vy", DAY, 3_600).address)
 
 
-def written(rules: Any, rule: Rule, id_: int = 0, owner: str = OWNER) -> None:
+def written(rules: Any, rule: Rule, id_: int = 0, owner: str = OWNER, terms: Terms | None = None) -> None:
     with boa.env.prank(owner):
-        rules.set_rule(id_, rule.fields())
+        rules.set_rule(id_, rule.fields(), *([terms.fields()] if terms else []))
 
 
-def refusal(rules: Any, rule: Rule) -> str:
+def refusal(rules: Any, rule: Rule, terms: Terms | None = None) -> str:
     with boa.env.anchor(), pytest.raises(boa.BoaError) as refused:
-        written(rules, rule)
+        written(rules, rule, terms=terms)
     return str(refused.value)
 
 
 RULE = Rule(WETH, USDC)
+FOLLOWING = Terms(highest_bps=13_000, sigmas_bps=20_000, horizon=7 * DAY, feed=Address("0x" + "fe" * 20))
 addresses = st.binary(min_size=20, max_size=20).filter(any).map(lambda b: "0x" + b.hex())
 
 
 @st.composite
-def valid_rules(draw: st.DrawFn) -> Rule:
+def valid_rules(draw: st.DrawFn, most: int = 2**24 - 1) -> Rule:
     collateral = draw(addresses)
-    floor = draw(st.integers(10_001, 2**24 - 200_000))
-    target = draw(st.integers(-(-floor * 10_000 // 9_950) + 1, 2**24 - 95_000))
-    ceiling = draw(st.integers(-(-target * 10_050 // 10_000) + 1, 2**24 - 1))
+    floor = draw(st.integers(10_001, most - 200_000))
+    target = draw(st.integers(-(-floor * 10_000 // 9_950) + 1, most - 95_000))
+    ceiling = draw(st.integers(-(-target * 10_050 // 10_000) + 1, most))
     return Rule(
         collateral,
         draw(addresses.filter(lambda debt: debt != collateral)),
@@ -213,3 +221,125 @@ def test_events__say_who_wrote_what(rules: Any) -> None:
             rules.clear_rule(0)
         (event,) = rules.get_logs()
         assert (type(event).__name__, event.owner, event.id) == ("RuleCleared", OWNER, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "terms", "reason"),
+    [
+        ({}, {"highest_bps": 0}, "feed, sigmas_bps and horizon are for a floor with a highest_bps"),
+        ({}, {"feed": "0x" + "00" * 20}, "highest_bps needs a feed, sigmas_bps and a horizon"),
+        ({}, {"sigmas_bps": 0}, "highest_bps needs a feed, sigmas_bps and a horizon"),
+        ({}, {"horizon": 0}, "highest_bps needs a feed, sigmas_bps and a horizon"),
+        ({}, {"highest_bps": 11_000}, "highest_bps is not above the floor"),
+        ({}, {"sigmas_bps": 2**24}, "sigmas_bps does not fit 24 bits"),
+        ({}, {"horizon": 2**32}, "horizon does not fit 32 bits"),
+        ({}, {"highest_bps": 2**24}, "highest_bps does not fit 24 bits"),
+        ({}, {"highest_bps": 2**256 - 1}, "highest_bps does not fit 24 bits"),
+        ({}, {"highest_bps": 10_000_000}, "the band does not fit 24 bits where its floor is highest"),
+        ({"ceiling_bps": 15_076}, {}, "ceiling is within the tolerance of the target"),
+        (
+            {"floor_bps": 20_000, "ceiling_bps": 12_000},
+            {"in_leverage": True},
+            "a floor that follows volatility is a health, not a leverage",
+        ),
+    ],
+)
+def test_a_floor_that_follows_volatility__makes_no_sense__is_refused_with_the_reason(
+    rules: Any, changes: dict[str, Any], terms: dict[str, Any], reason: str
+) -> None:
+    assert f"rule: {reason}" in refusal(rules, replace(RULE, **changes), replace(FOLLOWING, **terms))
+
+
+def test_a_floor_that_follows_volatility__where_nothing_measures_it__is_refused() -> None:
+    with boa.env.anchor():
+        boa.env.timestamp = NOW
+        sense = boa.load(CONTRACTS / "LoanSense.vy").address
+        alone = boa.loads(HARNESS, sense, "0x" + "00" * 20)
+        written(alone, RULE)
+        assert "rule: nothing here measures volatility" in refusal(alone, RULE, FOLLOWING)
+        with pytest.raises(boa.BoaError, match="volatility: no contract at its address"):
+            boa.loads(HARNESS, sense, STRANGER)
+
+
+def test_terms__that_follow_volatility__come_back_as_written_and_are_forgotten_with_the_rule(
+    rules: Any,
+) -> None:
+    with boa.env.anchor():
+        written(rules, RULE, terms=FOLLOWING)
+        back = rules.terms_of(OWNER, 0)
+        assert tuple(back)[:16] == FOLLOWING.fields()[:16]
+        assert back[16].lower() == FOLLOWING.feed.lower()
+        written(rules, RULE, terms=Terms(hold=600))
+        assert rules.terms_words_of(OWNER, 0)[2] == 0
+        assert rules.band_of(OWNER, 0) == (11_000, 15_000, 20_000, True)
+
+
+MEASURE = """
+# pragma version ==0.4.3
+# pragma evm-version cancun
+answer: uint256
+since: uint256
+
+@external
+def show(answer: uint256, since: uint256):
+    self.answer = answer
+    self.since = since
+
+@external
+@view
+def sigma(feed: address) -> uint256:
+    return self.answer
+
+@external
+@view
+def age(feed: address) -> uint256:
+    return self.since
+"""
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    valid_rules(most=300_000),
+    st.integers(1, 100_000),
+    st.integers(1, 2**24 - 1),
+    st.integers(1, 2**32 - 1),
+    st.one_of(st.just(0), st.integers(1, 10**22)),
+    st.integers(0, 4 * DAY),
+)
+def test_a_band_that_follows_volatility__whatever_is_measured__is_the_keepers_to_the_digit_and_keeps_its_bounds(
+    shown: tuple[Any, Any], rule: Rule, above: int, sigmas: int, horizon: int, sigma: int, age: int
+) -> None:
+    rules, measure = shown
+    highest = rule.floor_bps + above
+    terms = Terms(highest_bps=highest, sigmas_bps=sigmas, horizon=horizon, feed=Address(STRANGER))
+    rule = replace(rule, ceiling_bps=max(rule.ceiling_bps, -(-(rule.target_bps + 1) * 10_050 // 10_000)))
+    with boa.env.anchor():
+        written(rules, rule, terms=terms)
+        measure.show(sigma, age)
+        floor, target, ceiling, is_known = rules.band_of(OWNER, 0)
+    known = sigma if age <= 3 * DAY else 0
+    here = LoanRule(
+        Address(WETH),
+        Address(USDC),
+        Band(rule.floor_bps, rule.target_bps, rule.ceiling_bps),
+        Limits(100, 0, 1, NOW, Address(OWNER)),
+        LoanTerms(highest_bps=highest, sigmas_bps=sigmas, horizon=horizon, feed=Address(STRANGER)),
+        known,
+    )
+    assert (floor, target, ceiling) == tuple(getattr(standing(here), name) for name in Band.__slots__)
+    assert is_known == (known != 0)
+    assert rule.floor_bps <= floor <= highest
+    assert is_known or floor == highest
+    # Wherever it stands, it is a band that an owner could have written.
+    assert floor * 10_000 < target * (10_000 - TOLERANCE_BPS)
+    assert target * (10_000 + TOLERANCE_BPS) < ceiling * 10_000
+
+
+@pytest.fixture(scope="module")
+def shown() -> Any:
+    """Rules beside something that shows whatever volatility a test wants."""
+    set_search_paths([str(CONTRACTS.parent)])
+    with boa.env.anchor():
+        boa.env.timestamp = NOW
+        measure = boa.loads(MEASURE)
+        yield boa.loads(HARNESS, boa.load(CONTRACTS / "LoanSense.vy").address, measure.address), measure

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from keeper.devnet.transactions import decoded
 from keeper.domain.errors import NodeRefused
+from keeper.domain.units import NOBODY
 from tests.contracts.loan_stage import (
     ADMIN,
     BARRED,
@@ -629,7 +630,7 @@ def test_deployment__over_addresses_without_code__is_refused(stage: Stage, name:
     provider, factory = stage.aave.addresses_provider, stage.uniswap.factory
     check = stage.ask(stage.thresholds, "CHECK()", "(address)")
     sense = stage.ask(stage.thresholds, "SENSE()", "(address)")
-    rest = () if name == "LoanCheck" else (sense, check)
+    rest = () if name == "LoanCheck" else (sense, check, NOBODY)
     refused_deployment(stage, "aave: no contract at the provider's address", name, STRANGER, factory, *rest)
     refused_deployment(stage, "pool: no contract at the factory's address", name, provider, ADMIN, *rest)
 
@@ -643,7 +644,7 @@ def test_deployment__with_no_check_or_one_of_other_places__is_refused(stage: Sta
         ("check: no contract at its address", sense, STRANGER),
         ("check: it is on other pools", sense, elsewhere),
     ):
-        refused_deployment(stage, reason, "LoanThresholds", *places, *views)
+        refused_deployment(stage, reason, "LoanThresholds", *places, *views, NOBODY)
 
 
 def refused_deployment(stage: Stage, reason: str, name: str, *arguments: Any) -> None:

@@ -32,6 +32,7 @@ def addresses(world: World) -> list[Address]:
         world.thresholds,
         world.range_thresholds,
         world.basket_thresholds,
+        world.volatility,
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ from keeper.protocols.methods import address
 
 RULE = "(address,address,uint256,uint256,uint256,uint256,uint256,uint256,uint256,address)"
 
-TERMS = f"(bool,{','.join(['uint256'] * 12)})"
+TERMS = f"(bool,{','.join(['uint256'] * 15)},address)"
 
 addresses = st.integers(1, 2**160 - 1).map(lambda number: address(f"0x{number:040x}"))
 bits_24 = st.integers(0, 2**24 - 1)
@@ -156,8 +157,15 @@ def terms_the_contract_takes(draw: st.DrawFn) -> Terms:
     budget = draw(st.integers(0, 2**64 - 1))
     public = draw(st.integers(0, 10_000))
     bounty = draw(st.integers(0, 99)) if public else 0
+    follows = draw(st.booleans())
+    moving: dict[str, Any] = {
+        "highest_bps": draw(st.integers(30_000, 2**15)),
+        "sigmas_bps": draw(st.integers(1, 2**24 - 1)),
+        "horizon": draw(st.integers(1, 2**32 - 1)),
+        "feed": draw(addresses),
+    }
     return Terms(
-        in_leverage=draw(st.booleans()),
+        in_leverage=not follows and draw(st.booleans()),
         borrow_step=draw(st.integers(0, 2**96 - 1)),
         speed_bps=draw(st.integers(0, 10_000)),
         hold=draw(bits_24),
@@ -170,6 +178,7 @@ def terms_the_contract_takes(draw: st.DrawFn) -> Terms:
         bounty_cap=draw(st.integers(1, 2**64 - 1)) if bounty else 0,
         budget=budget,
         window=draw(st.integers(1, 2**24 - 1)) if budget else 0,
+        **(moving if follows else {}),
     )
 
 
@@ -186,7 +195,8 @@ def test_the_contract__any_terms_it_takes__are_packed_and_told_as_they_are_read_
     @example(PLAIN)
     def alike(terms: Terms) -> None:
         in_leverage = terms.in_leverage
-        rule = replace(leveraged if in_leverage else HIGHEST, terms=terms)
+        plain = replace(HIGHEST, band=Band(20_000, 25_000, 30_000)) if terms.highest_bps else HIGHEST
+        rule = replace(leveraged if in_leverage else plain, terms=terms)
         written = (rule_fields(rule), terms_fields(terms))
         world.send(owner, world.thresholds, SET_RULE_AND_TERMS.signature, 0, *written)
         head = node.head().hash
@@ -195,7 +205,7 @@ def test_the_contract__any_terms_it_takes__are_packed_and_told_as_they_are_read_
         assert has_terms(stored[1]) == (terms != PLAIN)
         assert unpack_rule(*stored, *more) == (rule, 0)
         (told,) = world.call(world.thresholds, "terms_of(address,uint256)", f"({TERMS})", owner, 0)
-        assert tuple(told) == terms_fields(terms)
+        assert tuple(told) == (*terms_fields(terms)[:-1], terms.feed.lower())
 
     alike()
     # What an earlier rule left in the words of its terms is never read again.
