@@ -37,7 +37,8 @@ from keeper.positions.port import Doubts, Look, Positions
 from keeper.positions.ranges import RangePositions
 from keeper.protocols.deployments import deployed_on
 from keeper.send.aws_kms import aws_kms_signer
-from keeper.send.fees import SendLimits
+from keeper.send.doors import Relay, named_by_a_key
+from keeper.send.fees import Discretion, SendLimits
 from keeper.send.gcp_kms import gcp_kms_signer
 from keeper.send.remote_signer import Papers, RemoteSigner
 from keeper.send.sender import Sender
@@ -136,7 +137,7 @@ def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
         journal.bind(chain.id, node.block(0).hash)
         sender = None
         if ready.signer is not None:
-            sender = Sender(node, journal, ready.signer, chain.id, send_limits)
+            sender = Sender(node, journal, ready.signer, chain.id, send_limits, relays_of(settings))
             sender.recover(node.head())
         turn_limits = TurnLimits(
             action_fee_wei=send_limits.action_fee_wei,
@@ -159,6 +160,18 @@ def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
         yield Keeper(node, ready.positions, journal, sender, turn_limits, latches, ether)
 
 
+def relays_of(settings: Settings) -> tuple[Relay, ...]:
+    """The private relays of the settings."""
+    return tuple(
+        Relay(
+            relay.name,
+            Node(relay.url, relay.timeout_seconds, named_by_a_key() if relay.signed else None),
+            relay.bundles,
+        )
+        for relay in settings.relays
+    )
+
+
 def send_limits_of(settings: Settings) -> SendLimits:
     """The operator's bounds on sending."""
     said = settings.limits
@@ -172,6 +185,11 @@ def send_limits_of(settings: Settings) -> SendLimits:
             for watch in settings.watch
             if watch.worth_eth is not None
         },
+        discretion=Discretion(
+            relays=tuple(relay.name for relay in settings.relays),
+            public_after_blocks=settings.private.public_after_blocks,
+            public_urgency=2 if settings.private.public_when_urgent else 3,
+        ),
     )
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from keeper.app import breaker_limits_of, connect, look, send_limits_of, signer, watched
+from keeper.app import breaker_limits_of, connect, look, relays_of, send_limits_of, signer, watched
 from keeper.breakers import PAUSE, prices_apart
 from keeper.chain import deployed
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
-from keeper.domain.errors import Blind, JournalBroken, KeeperError, Unsafe
+from keeper.domain.errors import Blind, JournalBroken, KeeperError, NodeRefused, Unsafe
 from keeper.domain.rules import RuleKey
 from keeper.domain.texts import count_text
 from keeper.domain.units import Address, decimal_text
@@ -75,6 +75,7 @@ def examine(settings: Settings, config: Path) -> Iterator[Finding]:
         yield Finding("chain", Grade.BAD, str(error), f"edit chain.url, chain.urls or chain.id in {config}")
     if head is not None:
         yield _clock(head, settings.chain.id)
+    yield from _relays(settings)
     if node is not None and head is not None:
         yield from _protocols(settings, node, head)
     sender = None
@@ -135,6 +136,23 @@ def _endpoints(settings: Settings) -> Generator[Finding, None, bool]:
             "quorum", Grade.GOOD, f"chain: {able} of {len(urls)} endpoints, and {needed} must agree"
         )
     return True
+
+
+def _relays(settings: Settings) -> Iterator[Finding]:
+    """Whether each relay says anything, a refusal being something: not all of them answer questions."""
+    for relay in relays_of(settings):
+        begun = time.monotonic()
+        try:
+            relay.node.ask("eth_chainId")
+        except NodeRefused:
+            pass
+        except KeeperError as error:
+            next_ = "try it with curl, or take it out of relays"
+            yield Finding("relay", Grade.POOR, f"relay {relay.name}: {error}", next_)
+            continue
+        taken = time.monotonic() - begun
+        said = f"relay {relay.name}: {relay.node.name} answers in {taken * 1000:.0f} ms"
+        yield Finding("relay", Grade.GOOD, said)
 
 
 def _protocols(settings: Settings, node: Node, head: Block) -> Iterator[Finding]:

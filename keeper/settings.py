@@ -106,6 +106,34 @@ class Watch(_Strict):
     worth_eth: Decimal | None = Field(default=None, gt=0)
 
 
+class RelayDoor(_Strict):
+    """A private relay: actions are given to it before, or instead of, the public pool.
+
+    `bundles` has it given bundles of one for each next block; `signed` has each request named by a key of its own.
+    """
+
+    name: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,31}$")
+    url: str
+    bundles: bool = False
+    signed: bool = False
+    timeout_seconds: float = Field(default=2.0, gt=0, le=30)
+
+    @model_validator(mode="after")
+    def _not_public(self) -> Self:
+        if self.name == "public":
+            raise ValueError("public is the name of the door that is no relay")
+        return self
+
+
+class Private(_Strict):
+    """When an action that was given to relays alone is made public after all: after so many blocks, 0 being never, or
+    in the last quarter of its deadline.
+    """
+
+    public_after_blocks: int = Field(default=0, ge=0, le=10_000)
+    public_when_urgent: bool = True
+
+
 class Remote(_Strict):
     """A signer elsewhere: what this side shows it, a certificate and its key, and who may have issued its own."""
 
@@ -220,6 +248,15 @@ class Settings(_Strict):
     limits: OperatorLimits = OperatorLimits()
     breakers: Breakers = Breakers()
     journal: Journal = Journal()
+    relays: tuple[RelayDoor, ...] = ()
+    private: Private = Private()
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Self:
+        names = [relay.name for relay in self.relays]
+        if len(set(names)) != len(names):
+            raise ValueError("two relays have one name")
+        return self
 
     @property
     def kinds(self) -> dict[str, str]:

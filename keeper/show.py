@@ -325,6 +325,9 @@ def flight_text(flight: Flight) -> str:
     if flight.receipt:
         price = flight.receipt.gas_price / GWEI
         text += f" ({flight.receipt.hash}, {flight.receipt.gas_used} gas at {price:.2f} gwei)"
+    doors = dict.fromkeys(door for attempt in flight.attempts for door in attempt.doors)
+    if doors and list(doors) != ["public"]:
+        text += f"; left by {', then '.join(doors)}"
     worth = flight.intent.worth
     if worth:
         text += f"; worth {decimal_text(worth.wei, 18, 4)} ETH of gas: {worth.why}"

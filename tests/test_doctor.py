@@ -104,6 +104,16 @@ def test_one_endpoint_that_is_gone__is_told_once_and_no_quorum_is_spoken_of(
     assert [finding.subject for finding in findings] == ["endpoint", "key", "journal"]
 
 
+def test_a_relay__that_answers_or_is_gone__is_told(world: World, examined: Examine, tmp_path: Path) -> None:
+    path = config(world, tmp_path)
+    text = path.read_text(encoding="utf-8")
+    for url, grade in ((world.node.url, Grade.GOOD), (NOWHERE, Grade.POOR)):
+        path.write_text(f'{text}\n[[relays]]\nname = "hush"\nurl = "{url}"\n', encoding="utf-8")
+        (found,) = [each for each in examine(read_settings(path), path) if each.subject == "relay"]
+        assert found.grade is grade
+        assert found.said.startswith("relay hush: ")
+
+
 def test_a_clock_behind_the_chain__is_told(
     world: World, examined: Examine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app import send_limits_of
+from keeper.app import relays_of, send_limits_of
 from keeper.domain.errors import Misconfigured
+from keeper.send.fees import Discretion
 from keeper.settings import Settings, read_settings
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -36,6 +37,20 @@ def test_settings__what_an_action_is_worth__is_the_sender_s_limit_for_that_contr
     assert send_limits_of(read(tmp_path, GOOD)).worth_wei == {}
     settings = read(tmp_path, GOOD + "worth_eth = 0.25\n")
     assert send_limits_of(settings).worth_wei == {OWNER: 25 * 10**16}
+
+
+def test_settings__relays__are_where_actions_leave_by_and_bound_when_they_do_not(tmp_path: Path) -> None:
+    assert send_limits_of(read(tmp_path, GOOD)).discretion == Discretion()
+    relays = (
+        '[[relays]]\nname = "one"\nurl = "https://one/secret"\n[[relays]]\nname = "two"\nurl = "http://two"\n'
+    )
+    settings = read(tmp_path, GOOD + relays)
+    assert send_limits_of(settings).discretion == Discretion(("one", "two"), 0, 2)
+    assert [relay.node.name for relay in relays_of(settings)] == ["https://one", "http://two"]
+    patient = "[private]\npublic_after_blocks = 7\npublic_when_urgent = false\n"
+    assert send_limits_of(read(tmp_path, GOOD + relays + patient)).discretion == Discretion(
+        ("one", "two"), 7, 3
+    )
 
 
 def test_settings__the_papers_of_a_signer_elsewhere__are_taken_from_the_same_folder(tmp_path: Path) -> None:
@@ -69,6 +84,12 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
     [
         ("[chain", "is not TOML"),
         ("", "chain: is missing"),
+        (
+            GOOD + '[[relays]]\nname = "public"\nurl = "http://x"\n',
+            "public is the name of the door that is no relay",
+        ),
+        (GOOD + 2 * '[[relays]]\nname = "x"\nurl = "http://x"\n', "two relays have one name"),
+        (GOOD + '[[relays]]\nname = "A B"\nurl = "http://x"\n', "relays.0.name: String should match pattern"),
         (GOOD.replace("id = 1", "id = 0"), "chain.id: Input should be greater than 0"),
         (
             GOOD.replace('url = "http://127.0.0.1:8545"', ""),

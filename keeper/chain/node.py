@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -28,6 +28,7 @@ from keeper.domain.blocks import Block
 from keeper.domain.errors import Misconfigured, NodeRefused, NodeUnreachable
 from keeper.domain.units import Address
 
+Named = Callable[[bytes], Mapping[str, str]]
 Question = tuple[str, Sequence[Any]]
 """A JSON-RPC method and its parameters."""
 # The last two are how web3.py takes an answer of the wrong shape.
@@ -63,8 +64,9 @@ class _Busy(_Failed):
 class _Provider(JSONBaseProvider):
     """Posts each request once over a kept connection; `seconds` bounds the whole of it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, named: Named | None) -> None:
         super().__init__()
+        self._named = named
         parts = urlsplit(url)
         self.seconds = 10.0
         self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -102,7 +104,8 @@ class _Provider(JSONBaseProvider):
             else:
                 connection.sock.settimeout(self.seconds)
         try:
-            connection.request("POST", self._target, body, self._headers)
+            headers = {**self._headers, **(self._named(body) if self._named else {})}
+            connection.request("POST", self._target, body, headers)
             return self._read(connection.getresponse(), give_up_at)
         except BaseException:
             connection.close()  # whatever is still to come on it would be taken for the next answer
@@ -142,10 +145,11 @@ class Node:
 
     Every question is given up after `timeout` seconds, or sooner when `within` says so. An endpoint that asks for rest
     (HTTP 429 or 503, JSON-RPC -32005) is asked nothing until it is over: for as long as it says, else a second, and
-    twice as long each further time.
+    twice as long each further time. `named` makes headers for a request's body, where an endpoint wants to know whose
+    it is.
     """
 
-    def __init__(self, url: str, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, timeout: float = 10.0, named: Named | None = None) -> None:
         self.url: Final = url
         self.name: Final = shown_url(url)
         self.timeout: Final = timeout
@@ -155,7 +159,7 @@ class Node:
         if urlsplit(url).scheme not in ("http", "https"):
             raise Misconfigured(f"node: {self.name} is neither http:// nor https://")
         try:
-            self._provider = _Provider(url)
+            self._provider = _Provider(url, named)
         except HTTPException:
             raise Misconfigured(f"node: {self.name} is no address") from None
 

@@ -358,6 +358,12 @@ class Journal(Reader):
             n = _next_n(db, attempt, intent_id)
             db.execute(insert(attempt), rows.attempt_row(intent_id, n, signed))
 
+    def open_doors(self, intent_id: str, hash_: str, doors: Sequence[str]) -> None:
+        """Keep through which doors an attempt's bytes may have left, which they may once this has returned."""
+        mine = (attempt.c.intent == intent_id) & (attempt.c.hash == hash_)
+        with self._transaction() as db:
+            db.execute(update(attempt).where(mine).values(doors=rows.doors_text(doors)))
+
     def record(self, intent_id: str, step: Step, sent_block: int | None = None) -> None:
         """Where a flight stands now. An abandoned one gives its nonce back in the same transaction."""
         with self._transaction() as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -137,8 +138,13 @@ def attempt_row(intent_id: str, n: int, attempt: Attempt) -> dict[str, Any]:
         "tip": attempt.fees.tip,
         "purpose": attempt.purpose.value,
         "block": attempt.block,
-        "doors": orjson.dumps(attempt.doors).decode(),
+        "doors": doors_text(attempt.doors),
     }
+
+
+def doors_text(doors: Sequence[str]) -> str:
+    """Names of doors, in their order."""
+    return orjson.dumps(list(doors)).decode()
 
 
 def attempt_of(row: RowMapping) -> Attempt:

@@ -19,6 +19,18 @@ BUMP = (9, 8)
 
 
 @dataclass(frozen=True, slots=True)
+class Discretion:
+    """The relays an action is given to first, by name, and when it is given to the public pool after all.
+
+    That is `public_after_blocks` later, 0 being never, or when it is as pressing as `public_urgency`, 3 being never.
+    """
+
+    relays: tuple[str, ...] = ()
+    public_after_blocks: int = 0
+    public_urgency: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class SendLimits:
     """The operator's bounds on sending.
 
@@ -35,6 +47,7 @@ class SendLimits:
     final_depth: int = 64
     deadline_seconds: int = 300
     worth_wei: Mapping[Address, int] = field(default_factory=dict)
+    discretion: Discretion = Discretion()
 
     def __post_init__(self) -> None:
         if not 0 <= self.tip_wei <= self.action_fee_wei:

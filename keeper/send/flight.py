@@ -9,9 +9,13 @@ was wanted; and that the contract refuses an action after `Intent.deadline`, so 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from keeper.domain.flights import Attempt, Fees, Flight, Purpose, Receipt, State
 from keeper.send.fees import SendLimits, gwei_text, patience, replacement_fees, urgency
+
+PUBLIC: Final = "public"
+"""The door that is every endpoint's pool; all others are relays, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +151,24 @@ def _unmined(flight: Flight, newest: Attempt, seen: Seen, limits: SendLimits, re
     if seen.mined == flight.nonce and waited >= patience(pressing, limits):
         ceiling = limits.ceiling(flight.intent) if acts else limits.max_fee_wei
         return _stuck(newest, seen, limits.tip_wei << pressing, ceiling, waited)
+    if is_private(newest):
+        return _hidden(newest, seen)
     if seen.known:
         return Wait(State.BROADCAST, flight.why)
     return Resend(newest, "send: the node does not hold it any more; the same bytes go out again")
+
+
+def is_private(attempt: Attempt) -> bool:
+    """Whether its bytes have left by relays alone."""
+    return bool(attempt.doors) and PUBLIC not in attempt.doors
+
+
+def _hidden(newest: Attempt, seen: Seen) -> Action:
+    """Only a block tells what became of it: a relay may drop what it took, and so is given it again."""
+    if seen.known:
+        why = f"send: given to {', '.join(newest.doors)} alone, and the node's pool holds it: somebody told others"
+        return Wait(State.BROADCAST, why, alarm=True)
+    return Resend(newest, f"send: given to {', '.join(newest.doors)} alone, and again with every block")
 
 
 def _late(flight: Flight, newest: Attempt, seen: Seen, limits: SendLimits) -> Action:

@@ -27,7 +27,8 @@ from keeper.domain.flights import Attempt, Change, Fees, Flight, Purpose, Receip
 from keeper.domain.plans import Call, Intent
 from keeper.domain.units import Address, mul_div_up
 from keeper.journal.journal import Journal
-from keeper.send.answers import Answer, Meaning, read_refusal
+from keeper.send.answers import Answer, Meaning
+from keeper.send.doors import Doors, Relay, doors_now
 from keeper.send.failpoints import Name, reach
 from keeper.send.fees import SendLimits, first_fees
 from keeper.send.flight import Action, Finish, Include, Replace, Resend, Wait, next_action
@@ -45,13 +46,20 @@ class Sender:
     """Sends for one key on one chain; every method may raise `JournalBroken`, and `Blind` when the node is silent."""
 
     def __init__(
-        self, node: Node, journal: Journal, signer: Signer, chain_id: int, limits: SendLimits
+        self,
+        node: Node,
+        journal: Journal,
+        signer: Signer,
+        chain_id: int,
+        limits: SendLimits,
+        relays: Sequence[Relay] = (),
     ) -> None:
         self._node = node
         self._journal = journal
         self._signer = signer
         self._chain_id = chain_id
         self._limits = limits
+        self._doors = Doors(node, relays)
         self._look = Look(node, signer.address, limits.final_depth)
         self._open: tuple[Flight, ...] = ()
         self._mined: tuple[Flight, ...] = ()
@@ -130,10 +138,11 @@ class Sender:
         fees = first_fees(head.base_fee, self._limits, self._limits.ceiling(intent), why)
         nonce = self._next_nonce(intent.gas_limit * fees.max_fee)
         attempt = self._sign(intent, nonce, Purpose.ACT, fees, head)
+        attempt = replace(attempt, doors=doors_now(Purpose.ACT, (), head, intent.deadline, self._limits))
         reach("after_sign")
         flight = self._journal.open_intent(intent, self._chain_id, self._signer.address, nonce, attempt)
         reach("after_intent")
-        answer = self._doubted(self._broadcast(attempt), attempt)
+        answer = self._doubted(self._doors.send(attempt, attempt.doors, head), attempt)
         reach("after_send")
         state = State.ABANDONED if answer.meaning is Meaning.REFUSED else State.BROADCAST
         flight = self._write(flight, state, _told(answer), head, sent_block=head.number, left=True)
@@ -205,7 +214,17 @@ class Sender:
                 return self._replace(flight, action, head)
 
     def _resend(self, flight: Flight, action: Resend, head: Block) -> Flight:
-        answer = self._broadcast(action.attempt)
+        attempt = action.attempt
+        doors = doors_now(attempt.purpose, flight.attempts, head, flight.intent.deadline, self._limits)
+        if attempt.doors and not set(doors) <= set(attempt.doors):
+            attempt = replace(attempt, doors=tuple(dict.fromkeys((*attempt.doors, *doors))))
+            self._held = None
+            self._journal.open_doors(flight.intent.id, attempt.hash, attempt.doors)
+            flight = replace(flight, attempts=(*flight.attempts[:-1], attempt))
+            action = replace(
+                action, why=f"send: among relays to no avail, and public from block {head.number} on"
+            )
+        answer = self._doors.send(attempt, doors, head)
         reach("after_send")
         why = action.why if answer.meaning is Meaning.TAKEN else f"{action.why} ({answer.text})"
         sent = head.number if action.lost else None
@@ -224,11 +243,15 @@ class Sender:
             if action.known:
                 return self._write(flight, State.BROADCAST, why, head)
             return self._resend(flight, Resend(flight.newest, why), head)
+        doors = doors_now(action.purpose, flight.attempts, head, flight.intent.deadline, self._limits)
+        attempt = replace(attempt, doors=doors)
         reach(names[0])
         self._held = None
         self._journal.add_attempt(flight.intent.id, attempt)
         reach(names[1])
-        answer = self._broadcast(attempt)
+        if action.purpose is Purpose.CANCEL:
+            self._doors.forget(flight.attempts)
+        answer = self._doors.send(attempt, doors, head)
         reach(names[2])
         why = action.why if answer.meaning is Meaning.TAKEN else f"{action.why} ({answer.text})"
         flight = replace(flight, attempts=(*flight.attempts, attempt))
@@ -269,20 +292,6 @@ class Sender:
         if estimate <= TRANSFER_GAS:
             return TRANSFER_GAS
         return min(mul_div_up(estimate, *_TRANSFER_MARGIN), _MOST_TRANSFER_GAS)
-
-    def _broadcast(self, attempt: Attempt) -> Answer:
-        """Send once. Whatever happens here is an answer, since the bytes may be out."""
-        try:
-            told = self._node.ask("eth_sendRawTransaction", "0x" + attempt.raw.hex())
-        except NodeRefused as refusal:
-            return read_refusal(refusal)
-        except Exception as error:  # noqa: BLE001 - an unforeseen failure says as little as a foreseen one
-            return Answer(
-                Meaning.OPEN, str(error) if isinstance(error, KeeperError) else type(error).__name__
-            )
-        if told != attempt.hash:
-            return Answer(Meaning.OPEN, f"the node answered with another hash, {str(told)[:80]}")
-        return Answer(Meaning.TAKEN, "")
 
     def _doubted(self, answer: Answer, attempt: Attempt) -> Answer:
         """Even a refusal beyond doubt is checked once: behind one address there may be several nodes."""
@@ -330,7 +339,7 @@ _REPLACE_STEPS: dict[Purpose, tuple[Name, Name, Name]] = {
 def _told(answer: Answer) -> str:
     match answer.meaning:
         case Meaning.TAKEN:
-            return "send: the node holds it"
+            return f"send: {answer.text or 'the node holds it'}"
         case Meaning.REFUSED:
             return f"send: refused, so its nonce is given back ({answer.text})"
         case _:

@@ -154,9 +154,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def proxied(behind: str) -> Iterator[tuple[Proxy, str]]:
-    """A proxy before the node at `behind`, and its address."""
-    proxy = Proxy(behind)
+def proxied(behind: str, make: Callable[[str], Proxy] = Proxy) -> Iterator[tuple[Proxy, str]]:
+    """A proxy before the node at `behind`, or what is made in its place, and its address."""
+    proxy = make(behind)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from keeper.domain.blocks import Block
 from keeper.domain.flights import Change, Flight
 from keeper.domain.plans import Intent
 from keeper.journal.journal import Journal
+from keeper.send.doors import Relay
+from keeper.send.fees import SendLimits
 from keeper.send.sender import Sender
 from keeper.send.signers import LocalSigner, Secret
 from tests.send.flights_given import CHAIN, COUNTER, COUNTER_CODE, KEEPER, KEEPER_KEY, LIMITS
@@ -27,14 +29,16 @@ class Stage:
     node: Node
     journal: Journal
     signer: LocalSigner = field(default_factory=lambda: LocalSigner(Secret(KEEPER_KEY)))
+    limits: SendLimits = LIMITS
+    relays: Sequence[Relay] = ()
 
     def __post_init__(self) -> None:
-        self.sender = Sender(self.node, self.journal, self.signer, CHAIN, LIMITS)
+        self.sender = Sender(self.node, self.journal, self.signer, CHAIN, self.limits, self.relays)
 
     def restart(self, node: Node | None = None) -> tuple[Change, ...]:
         """A new sender on the same journal, as after a crash."""
         self.node = node or self.node
-        self.sender = Sender(self.node, self.journal, self.signer, CHAIN, LIMITS)
+        self.sender = Sender(self.node, self.journal, self.signer, CHAIN, self.limits, self.relays)
         return self.sender.recover(self.head())
 
     def head(self) -> Block:

@@ -102,9 +102,9 @@ def test_an_error__for_bytes_that_were_taken__changes_nothing(between: Faulty, t
 def test_bytes_sent_again__to_a_node_that_holds_them__are_not_lost(between: Faulty) -> None:
     stage, proxy = between
     flight = stage.launch(intent(1))
-    stage.sender._broadcast(flight.attempts[0])
+    stage.sender._doors.send(flight.attempts[0], ("public",), stage.head())
     stage.mine()
-    stage.sender._broadcast(flight.attempts[0])
+    stage.sender._doors.send(flight.attempts[0], ("public",), stage.head())
     assert len(proxy.sent) == 3
     ends_well(stage, proxy)
 
