@@ -25,9 +25,10 @@ from keeper.planner.bars import History, iso, read_history
 from keeper.planner.charges import Charges
 from keeper.planner.results import Floats, Ints, Kind
 
-GAS_UNITS: Final[dict[Kind, int]] = {"basket": 250_000, "loan": 600_000, "range": 900_000}
-"""Gas of one action where nothing else is said: a swap behind a rule's checks; a flash swap, repayment and withdrawal
-behind them; collecting, withdrawing, a swap and a new range."""
+GAS_UNITS: Final[dict[Kind, int]] = {"basket": 200_000, "loan": 510_000, "range": 710_000}
+"""Gas of one action where nothing else is said, as measured on the devnet (`tests/planner/test_parity.py`): a swap
+behind a rule's checks; a flash swap, repayment and withdrawal behind them; collecting, withdrawing, a swap and a new
+range."""
 
 _DAY: Final = 86_400
 _GWEI: Final = 1e-9
@@ -97,7 +98,7 @@ class Costs:
             gwei = history.gas_gwei
         else:
             gwei, notes = gas_at(history.time)
-        ether = history.open if self.ether is None else self.ether
+        ether = self.ether if self.ether is not None else history.open if self.delay else history.close
         if self.ether is None:
             notes = (*notes, "gas is paid in ether at the history's own price")
         return np.asarray(gwei * _GWEI * self.gas_units * ether), notes
