@@ -111,7 +111,7 @@ class BasketCase:
 
     def score(self, rules: Floats) -> Floats:
         """See `Case`; a basket of two lives through many rules abreast, as they share a scaling."""
-        rules = np.ascontiguousarray(rules, dtype=np.float64)
+        rules = _rows(rules, self)
         rows = np.empty((len(rules), len(COLUMNS)))
         if len(self.targets) != 2:
             simulate_basket.live_many(rules, self.targets, self.history, self.charges, self.capital, rows)
@@ -209,7 +209,7 @@ class LoanCase:
 
     def score(self, rules: Floats) -> Floats:
         """See `Case`."""
-        rules = np.ascontiguousarray(rules, dtype=np.float64)
+        rules = _rows(rules, self)
         rows = np.empty((len(rules), len(COLUMNS)))
         simulate_loan.live_many(rules, self.lending, self.history, self.charges, self.capital, rows)
         return rows
@@ -294,7 +294,7 @@ class RangeCase:
 
     def score(self, rules: Floats) -> Floats:
         """See `Case`."""
-        rules = np.ascontiguousarray(rules, dtype=np.float64)
+        rules = _rows(rules, self)
         rows = np.empty((len(rules), len(COLUMNS)))
         simulate_range.live_many(rules, self.history, self.charges, self.capital, rows)
         return rows
@@ -369,6 +369,15 @@ def range_case(
     return RangeCase(
         bars, costs.charges, capital, history.seconds, (*history.notes, *notes, aside_note("range"))
     )
+
+
+def _rows(rules: Floats, case: Case) -> Floats:
+    """Rules as the kernels read them, which do not look where a row ends."""
+    if rules.ndim != 2 or rules.shape[1] != len(case.columns):
+        raise Misconfigured(
+            f"{case.kind}: rules of {rules.shape[-1]} numbers are not of its {len(case.columns)}"
+        )
+    return np.ascontiguousarray(rules, dtype=np.float64)
 
 
 def _paper(row: Floats, bars: int) -> tuple[Floats, Floats, Floats]:

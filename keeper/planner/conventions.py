@@ -7,7 +7,7 @@
 3.  **Latency is counted in bars.** 0 fills at the close judged; n fills at the open of the n-th bar after it. A fill
     due after the last bar never happens.
 4.  **The rule is judged again at the fill**, as the contract does; no longer breached, the attempt fails and costs its
-    gas. While one attempt is under way no second is made.
+    part of the gas. While one attempt is under way no second is made.
 5.  **Sizes are those of the fill**: what lands the position on its destination at the fill's price, costs included.
     Of a basket only what drifted is brought back, and the rest takes up the difference. A range is laid around the
     mean and reaches just as far as its rule says; the pool's grid takes a chain's up to one spacing further.

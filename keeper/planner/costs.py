@@ -56,8 +56,8 @@ class Costs:
     """What one action is charged. `fee` and `premium` are shares, `gas_units` of one action that succeeds.
 
     `gas_gwei` is None for the history's own; `ether` is a price of ether for all bars, None where the history's own
-    price is ether's. Of all attempts the share `failures` reverts, after `failed_gas` of the gas of one that succeeds.
-    `delay` is in bars.
+    price is ether's. Of all attempts the share `failures` reverts, and so does one that finds its breach gone, after
+    `failed_gas` of the gas of one that succeeds. `delay` is in bars.
     """
 
     fee: float = 0.0005
@@ -75,6 +75,7 @@ class Costs:
             ("fee", self.fee, 1),
             ("premium", self.premium, 1),
             ("failures", self.failures, 1),
+            ("failed_gas", self.failed_gas, 1),
         ):
             if not 0 <= value < most:
                 raise Misconfigured(f"costs: {name} of {value} is no share between 0 and 1")
@@ -85,7 +86,15 @@ class Costs:
     def charges(self) -> Charges:
         """As the kernels take them."""
         attempts = 1.0 + self.failures / (1.0 - self.failures) * self.failed_gas
-        return Charges(self.fee, self.impact.scale, self.impact.exponent, self.premium, attempts, self.delay)
+        return Charges(
+            self.fee,
+            self.impact.scale,
+            self.impact.exponent,
+            self.premium,
+            attempts,
+            self.delay,
+            self.failed_gas,
+        )
 
     def gas_money(self, history: History) -> tuple[Floats, tuple[str, ...]]:
         """Money for one action's gas at each bar, and what a reader must know of it."""

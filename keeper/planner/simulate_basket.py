@@ -196,7 +196,7 @@ def attempt(
         row[TRADES] += 1.0
         row[TURNOVER] += sold / value
     else:
-        gas = min(gas, 0.5 * value)
+        gas = min(gas * charges.failed, 0.5 * value)
         left, sold, fee, impact = value - gas, 0.0, 0.0, 0.0
         units *= left / value
         after, side = before, FAILED

@@ -190,6 +190,7 @@ def _attempt(
         collateral, debt = collateral + borrow * kept, debt + borrow
     if told == FAILED:
         row[FAILURES] += 1.0
+        gas *= charges.failed
     else:
         row[TRADES] += 1.0
         row[TURNOVER] += sold / worth if worth > 0.0 else 0.0

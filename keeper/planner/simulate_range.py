@@ -260,8 +260,9 @@ def live(
                 risky, _ = tokens_of(laid, math.sqrt(opened))
                 last_acted, purse = moment[i], 0.0
             else:
-                purse -= gas[i]
-                _fail(off, held, gas[i], i, row, log)
+                spent = gas[i] * charges.failed
+                purse -= spent
+                _fail(off, held, spent, i, row, log)
         if i > 0:
             inside = share_in_range(history.low[i], history.high[i], laid.centre, laid.width)
             earned = laid.liquidity * history.growth[i] * inside

@@ -7,7 +7,7 @@ pool's own words.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,9 +77,29 @@ def path_of_thursday(world: World, start: str, end: str) -> tuple[Scenario, Hist
     )
 
 
+def path_of(world: World, prices: Sequence[float]) -> tuple[Scenario, History]:
+    """One price after the other, a quarter of an hour apart; each bar opens and closes at its own."""
+    begun = world.node.head().timestamp + _QUARTER
+    hours = tuple(
+        Bar(begun + 4 * _QUARTER * at, first, third, second, fourth, 30.0)
+        for at, (first, second, third, fourth) in enumerate(
+            zip(*(prices[n::4] for n in range(4)), strict=True)
+        )
+    )
+    scenario = Scenario(hours, max_move_bps=_WHOLE_STEPS)
+    points = list(scenario.points())
+    close = np.array([point.usd for point in points])
+    time = np.array([point.time - _QUARTER for point in points], dtype=np.int64)
+    gas = np.full(len(points), 30.0)
+    return scenario, History("by hand", _QUARTER, time, close, close, close, close, gas_gwei=gas)
+
+
 @contextmanager
 def keeper_of(world: World, folder: Path, kind: str, thresholds: Address) -> Iterator[Keeper]:
-    """The keeper itself, over one kind of position of the owner's; the key is expected in the environment."""
+    """The keeper itself, over one kind of position of the owner's; the key is expected in the environment.
+
+    It bids less for its place in a block than whoever moves the price there, and gives its calls an hour.
+    """
     (folder / "keeper.toml").write_text(
         f"""
         [chain]
@@ -91,6 +111,8 @@ def keeper_of(world: World, folder: Path, kind: str, thresholds: Address) -> Ite
         owners = ["{world.roles.owner}"]
         [limits]
         actions_per_owner = 100
+        tip_gwei = 0.5
+        deadline_seconds = 3600
         [breakers]
         gas_eth_per_day = 100
         """
@@ -115,29 +137,32 @@ def live(
     middle: float,
     settle: int = 0,
     beside: Callable[[int, int], None] = lambda bar, block: None,
+    is_late: bool = False,
 ) -> tuple[list[Deed], list[Seen]]:
     """Every bar played, with its turn: what was done, and what was seen at each bar before that.
 
     A measure above the `middle` is above its band. The turn is taken `settle` seconds after the price came; `beside` is
-    for whoever else lives there, told the bar and the block of its price before the turn.
+    for whoever else lives there, told the bar and the block of its price before the turn. Where the keeper `is_late`,
+    what it sends is mined beside the next bar's price, and after it.
     """
-    deeds, seen = [], []
+    deeds, seen, sides = [], [], []
     for bar, step in enumerate(scenario.play(world)):
         beside(bar, step.block)
         if settle:
             world.mine(settle, base_fee=step.base_fee)
         seen.append(see())
         turn = keeper.turn(keeper.node.head())
+        changes = turn.changes
         if turn.intents:
-            _mine(world, step)
-            # The turn on the block that has it reads the receipt.
-            (receipt,) = [
-                change.flight.receipt
-                for change in keeper.turn(keeper.node.head()).changes
-                if change.flight.state is State.INCLUDED
-            ]
-            assert receipt is not None
-            deeds.append(_deed(world, bar, step.point.usd, receipt, seen[-1].measure > middle))
+            sides.append(seen[-1].measure > middle)
+            if not is_late:
+                _mine(world, step)
+                # The turn on the block that has it reads the receipt.
+                changes = keeper.turn(keeper.node.head()).changes
+        for change in changes:
+            receipt = change.flight.receipt
+            if change.flight.state is State.INCLUDED and receipt is not None:
+                deeds.append(_deed(world, bar, step.point.usd, receipt, sides[len(deeds)]))
     return deeds, seen
 
 

@@ -37,6 +37,7 @@ class Terms:
     attempts: float = 1.0
     delay: int = 0
     premium: float = 0.0
+    failed: float = 0.4
 
     def cost(self, sold: Decimal) -> Decimal:
         """Fee and impact of a sale."""
@@ -89,7 +90,7 @@ def basket(
         nonlocal last
         total, off, far = weigh(prices)
         if not (far > dec(trigger) and (last is None or times[bar] >= last + cooldown)):
-            spent = dec(gas[bar])
+            spent = dec(gas[bar]) * dec(terms.failed)
             for at in range(len(units)):
                 units[at] *= 1 - spent / total
             life.actions.append((bar, 0, Decimal(0), spent))
@@ -188,6 +189,7 @@ def loan(
         spent = dec(gas[bar])
         h = health(price)
         if way == 0:
+            spent *= dec(terms.failed)
             purse -= spent
             life.actions.append((bar, 0, Decimal(0), spent))
             return
@@ -342,8 +344,9 @@ def liquidity(
             if breached(bar, price, mean := mean_to(bar - 1, price)):
                 act(bar, price, mean)
             else:
-                purse -= dec(gas[bar])
-                life.actions.append((bar, 0, Decimal(0), dec(gas[bar])))
+                spent = dec(gas[bar]) * dec(terms.failed)
+                purse -= spent
+                life.actions.append((bar, 0, Decimal(0), spent))
         if bar:
             high, low = dec(highs[bar]).ln(), dec(lows[bar]).ln()
             top, bottom = min(high, (centre * r).ln()), max(low, (centre / r).ln())
