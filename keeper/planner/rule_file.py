@@ -34,6 +34,7 @@ _MEANING: Final[Mapping[str, str]] = {
     "trigger_bps": "how far a weight may stray, in basis points",
     "destination_bps": "how far off its target it may land, in basis points",
     "is_relative": "whether the last two are shares of the target weight",
+    "terms": "an action goes this share of the way to the target, in basis points",
     "look": "seconds from one look to the next",
     "below": "ticks from the centre down to the lower edge",
     "above": "ticks from the centre up to the upper edge",
@@ -41,7 +42,7 @@ _MEANING: Final[Mapping[str, str]] = {
     "hold": "seconds over which the mean price must be out too",
 }
 
-Value = bool | int | float | str
+Value = bool | int | float | str | Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
     floor, target = math.ceil(rule["floor"] * BPS), round(rule["target"] * BPS)
     ceiling = math.floor(rule["ceiling"] * BPS) if math.isfinite(rule["ceiling"]) else 0
     repay, borrow = _largest(path, DOWN), _largest(path, UP)
+    speed = math.ceil(rule["speed"] * BPS)
     told: dict[str, Value] = {
         **({"collateral": assets.risky} if assets.risky else {}),
         **({"debt": assets.money} if assets.money else {}),
@@ -77,12 +79,14 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
         "max_step": str(repay),
         # Without one the chain reads a ceiling and never acts on it.
         **({"borrow_step": str(borrow)} if ceiling else {}),
+        **({"terms": {"speed_bps": speed}} if speed < BPS else {}),
     }
     missing = "" if assets.risky and assets.money else " --collateral ADDRESS --debt ADDRESS"
     collateral, debt = assets.risky or "COLLATERAL", assets.money or "DEBT"
     return (
         f"# keeper rule set OWNER --file rule.toml --approve{missing}\n"
-        f"# or, with nothing borrowed above the ceiling, and steps in the debt's smallest unit:\n"
+        f"# or, with nothing borrowed above the ceiling{', all the way at once' if speed < BPS else ''}, and steps in "
+        "the debt's smallest unit:\n"
         f"# ape run set_rule --account ACCOUNT --collateral {collateral} --debt {debt} --floor-bps {floor}"
         f" --target-bps {target} --ceiling-bps {ceiling} --cooldown {int(rule['cooldown'])}"
         f" --max-step {repay * 10**assets.money_decimals} --approve\n"
@@ -128,4 +132,6 @@ def _lines(told: Mapping[str, Value]) -> str:
 def _toml(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{name} = {each}' for name, each in value.items())} }}"
     return json.dumps(value) if isinstance(value, str) else str(value)

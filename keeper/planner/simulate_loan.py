@@ -288,12 +288,13 @@ def live(
             break
         if due < 0 and (i + 1) % look == 0:
             side = breached_side(moment[i], last_acted, cooldown, held[1], health, low, high)
-            step = aim_of(health, low, aim, high, speed)
             if side != 0 and charges.delay > 0:
                 due = i + charges.delay
-            elif side != 0 and _attempt(side, held, price, step, lending, charges, gas[i], i, row, log):
-                last_acted = moment[i]
-                value = held[0] * price - held[1] + held[2]
+            elif side != 0:
+                step = aim_of(health, low, aim, high, speed)
+                if _attempt(side, held, price, step, lending, charges, gas[i], i, row, log):
+                    last_acted = moment[i]
+                    value = held[0] * price - held[1] + held[2]
         deviation = health - target if held[1] > 0.0 else 0.0
         tally = count_bar(tally, bins, value, ideal_return, deviation, history.day)
         if len(bars) > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,6 @@ def some_rules() -> Floats:
         destination_share=[0, 0.5, 1],
         cooldown=[0, 86_400],
     )
-
-
 
 
 class Interrupted(Exception):
@@ -71,6 +70,19 @@ def test_a_sweep__on_several_workers__has_the_bits_of_a_serial_one(backend: modu
     for name in COLUMNS:
         assert (serial[name] == many[name]).all(), name
     assert serial["trades"].max() > 10
+
+
+def test_a_sweep__of_eight_times_the_rules__takes_no_more_memory_beside_its_answer() -> None:
+    case, few = some_case(), some_rules()[:512]
+    sweep(case, few[:1], "serial")
+    beside = []
+    for rules in (few, np.tile(few, (8, 1))):
+        tracemalloc.start()
+        kept = sweep(case, rules, "serial")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        beside.append(peak - len(kept["trades"]) * len(COLUMNS) * 8)
+    assert abs(beside[1] - beside[0]) < 200_000
 
 
 def test_any_case__in_any_order_of_rules__scores_a_rule_the_same() -> None:
