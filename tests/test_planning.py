@@ -130,7 +130,7 @@ def test_a_plan_of_a_loan__writes_the_rule_and_the_page_and_tells_both(tmp_path:
     again = told(
         "backtest", "loan", "--floor", repr(rule["floor"]), "--target", repr(rule["target"]),
         *(["--ceiling", repr(rule["ceiling"])] if rule["ceiling"] is not None else []),
-        "--supply-rate", "0.01", "--borrow-rate", "0.04", "--fee-bps", "5", "--gas-units", "600000", "--impact",
+        "--supply-rate", "0.01", "--borrow-rate", "0.04", "--fee-bps", "5", "--gas-units", "510000", "--impact",
         "--failures", "0.05", "--latency", "1", "--from", "2020-02-15", "--to", "2020-12-31",
     )  # fmt: skip
     assert again["cost_bps"] == pytest.approx(found["planned"]["metrics"]["cost_bps"])

@@ -23,6 +23,7 @@ from keeper.planner.results import COLUMNS, YEAR, Floats, Ints, Kind, Path
 from keeper.planner.simulate_basket import BasketHistory
 from keeper.planner.simulate_loan import Lending, LoanHistory
 from keeper.planner.simulate_range import RangeHistory
+from keeper.planner.terms import aside_note
 from keeper.planner.volatility import ewma_variance
 
 FIXED: Final = 0
@@ -110,7 +111,7 @@ class BasketCase:
 
     def score(self, rules: Floats) -> Floats:
         """See `Case`; a basket of two lives through many rules abreast, as they share a scaling."""
-        rules = np.ascontiguousarray(rules, dtype=np.float64)
+        rules = _rows(rules, self)
         rows = np.empty((len(rules), len(COLUMNS)))
         if len(self.targets) != 2:
             simulate_basket.live_many(rules, self.targets, self.history, self.charges, self.capital, rows)
@@ -164,7 +165,7 @@ def basket_case(
         raise Misconfigured(f"basket: {len(weights)} weights do not fit {len(histories)} histories and money")
     if min(weights) <= 0 or abs(sum(weights) - 1.0) > 1e-9:
         raise Misconfigured(f"basket: weights of {weights} are not all above 0 and 1 together")
-    _require_capital(capital)
+    capital = _money(capital)
     bars = aligned(histories)
     first = bars[0]
     money = [np.ones(len(first))] * (len(weights) - len(bars))
@@ -179,7 +180,9 @@ def basket_case(
         first.moment, opens, closes, gas, ideal, scales_of(relative, first.seconds), first.day
     )
     told = tuple(dict.fromkeys(note for each in bars for note in each.notes))
-    return BasketCase(history, weight, costs.charges, capital, first.seconds, (*told, *notes))
+    return BasketCase(
+        history, weight, costs.charges, capital, first.seconds, (*told, *notes, aside_note("basket"))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,7 @@ class LoanCase:
 
     def score(self, rules: Floats) -> Floats:
         """See `Case`."""
-        rules = np.ascontiguousarray(rules, dtype=np.float64)
+        rules = _rows(rules, self)
         rows = np.empty((len(rules), len(COLUMNS)))
         simulate_loan.live_many(rules, self.lending, self.history, self.charges, self.capital, rows)
         return rows
@@ -249,7 +252,7 @@ def loan_case(
         raise Misconfigured(
             f"loan: a liquidation threshold of {lending.threshold} is no share between 0 and 1"
         )
-    _require_capital(capital)
+    capital = _money(capital)
     gas, notes = costs.gas_money(history)
     apart = np.diff(history.time, prepend=history.time[0]) / YEAR
     bars = LoanHistory(
@@ -263,7 +266,9 @@ def loan_case(
         scales_of(history.close, history.seconds),
         history.day,
     )
-    return LoanCase(bars, lending, costs.charges, capital, history.seconds, (*history.notes, *notes))
+    return LoanCase(
+        bars, lending, costs.charges, capital, history.seconds, (*history.notes, *notes, aside_note("loan"))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +294,7 @@ class RangeCase:
 
     def score(self, rules: Floats) -> Floats:
         """See `Case`."""
-        rules = np.ascontiguousarray(rules, dtype=np.float64)
+        rules = _rows(rules, self)
         rows = np.empty((len(rules), len(COLUMNS)))
         simulate_range.live_many(rules, self.history, self.charges, self.capital, rows)
         return rows
@@ -333,7 +338,7 @@ def range_case(
 
     `fee_yield` is what full-range liquidity earns a year, as a share of its value.
     """
-    _require_capital(capital)
+    capital = _money(capital)
     gas, notes = costs.gas_money(history)
     root, ln = np.sqrt(history.close), np.log(history.close)
     if fee_yield is not None:
@@ -361,7 +366,18 @@ def range_case(
         scales_of(history.close, history.seconds),
         history.day,
     )
-    return RangeCase(bars, costs.charges, capital, history.seconds, (*history.notes, *notes))
+    return RangeCase(
+        bars, costs.charges, capital, history.seconds, (*history.notes, *notes, aside_note("range"))
+    )
+
+
+def _rows(rules: Floats, case: Case) -> Floats:
+    """Rules as the kernels read them, which do not look where a row ends."""
+    if rules.ndim != 2 or rules.shape[1] != len(case.columns):
+        raise Misconfigured(
+            f"{case.kind}: rules of {rules.shape[-1]} numbers are not of its {len(case.columns)}"
+        )
+    return np.ascontiguousarray(rules, dtype=np.float64)
 
 
 def _paper(row: Floats, bars: int) -> tuple[Floats, Floats, Floats]:
@@ -370,6 +386,8 @@ def _paper(row: Floats, bars: int) -> tuple[Floats, Floats, Floats]:
     return np.empty_like(row), np.zeros((bars, BAR_WIDTH)), np.zeros((acted, ACTION_WIDTH))
 
 
-def _require_capital(capital: float) -> None:
+def _money(capital: float) -> float:
+    """Capital as the kernels take it, which know no whole numbers for money."""
     if not 0 < capital < math.inf:
         raise Misconfigured(f"plan: a capital of {capital} is nothing to plan for")
+    return float(capital)

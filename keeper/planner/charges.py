@@ -10,7 +10,8 @@ from keeper.planner.compiled import compiled
 class Charges(NamedTuple):
     """`fee` and `premium` are shares of the value sold and of the value borrowed; a sale of value v loses the share
     `impact_scale` · (v / 1,000,000) ^ `impact_exponent` to the depth of the pool; `attempts` is how often an action is
-    paid gas for until it succeeds, 1 being never in vain; `delay` in bars.
+    paid gas for until it succeeds, 1 being never in vain; `delay` in bars; `failed` is what an attempt that finds its
+    breach gone costs, as a share of an action's gas.
     """
 
     fee: float
@@ -19,6 +20,7 @@ class Charges(NamedTuple):
     premium: float
     attempts: float
     delay: int
+    failed: float = 1.0
 
 
 @compiled

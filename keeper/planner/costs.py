@@ -25,9 +25,10 @@ from keeper.planner.bars import History, iso, read_history
 from keeper.planner.charges import Charges
 from keeper.planner.results import Floats, Ints, Kind
 
-GAS_UNITS: Final[dict[Kind, int]] = {"basket": 250_000, "loan": 600_000, "range": 900_000}
-"""Gas of one action where nothing else is said: a swap behind a rule's checks; a flash swap, repayment and withdrawal
-behind them; collecting, withdrawing, a swap and a new range."""
+GAS_UNITS: Final[dict[Kind, int]] = {"basket": 200_000, "loan": 510_000, "range": 710_000}
+"""Gas of one action where nothing else is said, as measured on the devnet (`tests/planner/test_parity.py`): a swap
+behind a rule's checks; a flash swap, repayment and withdrawal behind them; collecting, withdrawing, a swap and a new
+range."""
 
 _DAY: Final = 86_400
 _GWEI: Final = 1e-9
@@ -55,8 +56,8 @@ class Costs:
     """What one action is charged. `fee` and `premium` are shares, `gas_units` of one action that succeeds.
 
     `gas_gwei` is None for the history's own; `ether` is a price of ether for all bars, None where the history's own
-    price is ether's. Of all attempts the share `failures` reverts, after `failed_gas` of the gas of one that succeeds.
-    `delay` is in bars.
+    price is ether's. Of all attempts the share `failures` reverts, and so does one that finds its breach gone, after
+    `failed_gas` of the gas of one that succeeds. `delay` is in bars.
     """
 
     fee: float = 0.0005
@@ -74,6 +75,7 @@ class Costs:
             ("fee", self.fee, 1),
             ("premium", self.premium, 1),
             ("failures", self.failures, 1),
+            ("failed_gas", self.failed_gas, 1),
         ):
             if not 0 <= value < most:
                 raise Misconfigured(f"costs: {name} of {value} is no share between 0 and 1")
@@ -84,7 +86,15 @@ class Costs:
     def charges(self) -> Charges:
         """As the kernels take them."""
         attempts = 1.0 + self.failures / (1.0 - self.failures) * self.failed_gas
-        return Charges(self.fee, self.impact.scale, self.impact.exponent, self.premium, attempts, self.delay)
+        return Charges(
+            self.fee,
+            self.impact.scale,
+            self.impact.exponent,
+            self.premium,
+            attempts,
+            self.delay,
+            self.failed_gas,
+        )
 
     def gas_money(self, history: History) -> tuple[Floats, tuple[str, ...]]:
         """Money for one action's gas at each bar, and what a reader must know of it."""
@@ -97,7 +107,7 @@ class Costs:
             gwei = history.gas_gwei
         else:
             gwei, notes = gas_at(history.time)
-        ether = history.open if self.ether is None else self.ether
+        ether = self.ether if self.ether is not None else history.open if self.delay else history.close
         if self.ether is None:
             notes = (*notes, "gas is paid in ether at the history's own price")
         return np.asarray(gwei * _GWEI * self.gas_units * ether), notes

@@ -25,6 +25,7 @@ from keeper.planner.theory.passage import health_of
 AAVE_WETH: Final = Lending(threshold=0.83, close_factor=0.5, full_below=0.95, bonus=0.05)
 """Aave V3 on Ethereum, WETH as collateral: what it was through 2023."""
 
+_SPEEDS: Final = (1.0, 0.5)
 _SHARES: Final = (0.0, 0.25, 0.5, 0.75, 0.9)
 
 
@@ -124,10 +125,12 @@ def loan_question(
             "cooldown": cooldowns,
             "look": looks,
             "scale": [wish.scaling],
+            "speed": _SPEEDS,
         },
         spans={
             "floor": (1.0 + 0.05 * (target - 1.0), highest),
             "ceiling": (1.02 * target, 2.0 * target),
+            "speed": (_SPEEDS[-1], 1.0),
         },
         fixed={"target": target, "cooldown": cooldowns[0], "look": looks[0], "scale": float(wish.scaling)},
         thumbs=thumbs,

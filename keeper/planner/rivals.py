@@ -102,14 +102,21 @@ def _in_file(path: Path, held: Mapping[str, Any], setting: Setting) -> Iterator[
 
 def _loan(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
     """As the chain has it and as a plan writes it, which is the same but for a band in leverage."""
-    _refuse(name, told, {"speed_bps": 0})
+    speed = int(told.get("speed_bps", told.get("terms", {}).get("speed_bps", 0))) / BPS
+    if speed and told.get("unit") == "leverage":
+        raise Misconfigured(f"compare: {name} has a speed in leverage, and one in health is simulated")
     band = {edge: float(told[edge]) for edge in ("floor", "target")}
     ceiling = float(told.get("ceiling", 0))
     if ceiling:
         band["ceiling"] = ceiling
     if told.get("unit") == "leverage":
         band = {edge: health_of(leverage, setting.threshold) for edge, leverage in band.items()}
-    return {"ceiling": math.inf, **band, "cooldown": float(told.get("cooldown", 0))}
+    return {
+        "ceiling": math.inf,
+        **band,
+        "cooldown": float(told.get("cooldown", 0)),
+        "speed": speed or 1.0,
+    }
 
 
 def _planned_basket(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
@@ -160,6 +167,7 @@ def _range(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
         "trigger": (below + float(told["buffer"])) * _TICK,
         "hold": _bars(float(told["hold"]), setting, least=0) + 1.0,
         "cooldown": float(told["cooldown"]),
+        **({"deviation": float(told["deviation"]) * _TICK} if "deviation" in told else {}),
     }
 
 

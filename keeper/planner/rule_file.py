@@ -36,6 +36,7 @@ _MEANING: Final[Mapping[str, str]] = {
     "relative": "whether bands are shares of the targets",
     "target_bps": "weight, in basis points of the whole",
     "band_bps": "how far it may stray, in basis points",
+    "terms": "an action goes this share of the way to the target, in basis points",
     "below": "ticks from the centre down to the lower edge",
     "above": "ticks from the centre up to the upper edge",
     "buffer": "ticks beyond an edge before it is moved",
@@ -46,7 +47,7 @@ _OF_A_BASKET: Final[Mapping[str, str]] = {**_MEANING, "max_step": "most sold at 
 _LEAST_HOLD: Final = 60
 """The contract's, in seconds."""
 
-Value = bool | int | float | str
+Value = bool | int | float | str | Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
     floor, target = math.ceil(rule["floor"] * BPS), round(rule["target"] * BPS)
     ceiling = math.floor(rule["ceiling"] * BPS) if math.isfinite(rule["ceiling"]) else 0
     repay, borrow = _largest(path, DOWN), _largest(path, UP)
+    speed = math.ceil(rule["speed"] * BPS)
     told: dict[str, Value] = {
         **({"collateral": assets.risky} if assets.risky else {}),
         **({"debt": assets.money} if assets.money else {}),
@@ -85,12 +87,14 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
         "max_step": str(repay),
         # Without one the chain reads a ceiling and never acts on it.
         **({"borrow_step": str(borrow)} if ceiling else {}),
+        **({"terms": {"speed_bps": speed}} if speed < BPS else {}),
     }
     missing = "" if assets.risky and assets.money else " --collateral ADDRESS --debt ADDRESS"
     collateral, debt = assets.risky or "COLLATERAL", assets.money or "DEBT"
     return (
         f"# keeper rule set OWNER --file rule.toml --approve{missing}\n"
-        f"# or, with nothing borrowed above the ceiling, and steps in the debt's smallest unit:\n"
+        f"# or, with nothing borrowed above the ceiling{', all the way at once' if speed < BPS else ''}, and steps in "
+        "the debt's smallest unit:\n"
         f"# ape run set_rule --account ACCOUNT --collateral {collateral} --debt {debt} --floor-bps {floor}"
         f" --target-bps {target} --ceiling-bps {ceiling} --cooldown {int(rule['cooldown'])}"
         f" --max-step {repay * 10**assets.money_decimals} --approve\n"
@@ -148,4 +152,6 @@ def _lines(told: Mapping[str, Value], meaning: Mapping[str, str] = _MEANING) -> 
 def _toml(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{name} = {each}' for name, each in value.items())} }}"
     return json.dumps(value) if isinstance(value, str) else str(value)

@@ -1,8 +1,11 @@
 """A basket of weights lived through a history: n assets, one band, by the conventions of `conventions.py`.
 
 Every asset has a target weight and the band reaches `trigger` to both sides of it (of the target itself where the band
-is relative). When any weight leaves its band all are moved towards their targets, by the share that brings the farthest
-one to `destination`: 0 is the target itself, the trigger is the band's edge.
+is relative). When any weight leaves its band, each that did is moved to its `destination`: 0 is the target itself, the
+trigger is the band's edge. What one side then sells more than the other buys goes to assets that did not drift, or the
+other way round, up to their targets, the farthest first.
+
+Source: keeper/size/reweigh.py, whose flows these are in floats (`tests/planner` holds the two equal).
 """
 
 from __future__ import annotations
@@ -88,15 +91,50 @@ def farthest(
 
 
 @compiled
-def _sold(
-    units: Floats, prices: Floats, at: int, targets: Floats, keep: float, value: float, left: float
-) -> float:
-    """What is sold of a basket of `value`, for the `left` of it to stand where it shall."""
-    sold = 0.0
+def _land(
+    units: Floats,
+    prices: Floats,
+    at: int,
+    targets: Floats,
+    seen: tuple[int, float, float, float],
+    band: float,
+    reach: float,
+    is_relative: bool,
+    wanted: Floats,
+) -> None:
+    """Into `wanted`, the weights to land on."""
+    _, _, distance, value = seen
+    if len(targets) == 2:
+        keep = min(reach / distance, 1.0)
+        for j in range(2):
+            wanted[j] = targets[j] + keep * (units[j] * prices[at, j] / value - targets[j])
+        return
+    gap = 0.0
     for j in range(len(targets)):
-        held = units[j] * prices[at, j]
-        wanted = (targets[j] + keep * (held / value - targets[j])) * left
-        sold += max(held - wanted, 0.0)
+        off = units[j] * prices[at, j] / value - targets[j]
+        unit = targets[j] if is_relative else 1.0
+        if abs(off) > band * unit:
+            off = min(abs(off), reach * unit) * (1.0 if off > 0.0 else -1.0)
+        wanted[j] = targets[j] + off
+        gap += off
+    for _ in range(len(targets)):
+        side = 1.0 if gap > 0.0 else -1.0
+        which, most = 0, 0.0
+        for j in range(len(targets)):
+            left_over = (wanted[j] - targets[j]) * side
+            if left_over > most:
+                which, most = j, left_over
+        taken = side * min(most, abs(gap))
+        wanted[which] -= taken
+        gap -= taken
+
+
+@compiled
+def _sold(units: Floats, prices: Floats, at: int, wanted: Floats, left: float) -> float:
+    """What is sold of a basket, for the `left` of it to stand on the weights wanted."""
+    sold = 0.0
+    for j in range(len(wanted)):
+        sold += max(units[j] * prices[at, j] - wanted[j] * left, 0.0)
     return sold
 
 
@@ -105,26 +143,24 @@ def _fill(
     units: Floats,
     prices: Floats,
     at: int,
-    targets: Floats,
-    keep: float,
+    wanted: Floats,
     value: float,
     gas: float,
     charges: Charges,
 ) -> tuple[float, float, float, float]:
-    """Move every weight to its target but for the share `keep` of its deviation: value left, sold, fee, impact."""
+    """Move every weight to what is wanted: value left, sold, fee, impact."""
     left = value - gas
     sold, fee, impact = 0.0, 0.0, 0.0
     for _ in range(_ROUNDS):
         # What must be sold depends on what its sale leaves; each look is right to one power of the cost more.
-        sold = _sold(units, prices, at, targets, keep, value, left)
+        sold = _sold(units, prices, at, wanted, left)
         # Gas comes out of what is held, and is no sale.
         sold = max(sold - gas, 0.0)
         fee = sold * charges.fee
         impact = sold * impact_share(sold, charges.impact_scale, charges.impact_exponent)
         left = value - gas - fee - impact
-    for j in range(len(targets) if left > 0.0 else 0):
-        off = units[j] * prices[at, j] / value - targets[j]
-        units[j] = (targets[j] + keep * off) * left / prices[at, j]
+    for j in range(len(wanted) if left > 0.0 else 0):
+        units[j] = wanted[j] * left / prices[at, j]
     return left, sold, fee, impact
 
 
@@ -136,28 +172,31 @@ def attempt(
     targets: Floats,
     seen: tuple[int, float, float, float],
     is_breached: bool,
+    band: float,
     reach: float,
+    is_relative: bool,
     gas: float,
     charges: Charges,
     row: Floats,
     log: Floats,
 ) -> float:
     """Rebalance where the basket is still out of its band, else only pay for having tried; the value left."""
-    which, deviation, distance, value = seen
+    which, deviation, _, value = seen
     before = targets[which] + deviation
     if is_breached:
-        keep = min(reach / distance, 1.0)
+        wanted = np.empty(len(targets))
+        _land(units, prices, at, targets, seen, band, reach, is_relative, wanted)
         gas *= charges.attempts
-        left, sold, fee, impact = _fill(units, prices, at, targets, keep, value, gas, charges)
+        left, sold, fee, impact = _fill(units, prices, at, wanted, value, gas, charges)
         if left <= 0.0:
             # Gas would eat the basket up; the keeper sends nothing.
             return value
-        after = targets[which] + keep * deviation
+        after = wanted[which]
         side = UP if deviation > 0.0 else DOWN
         row[TRADES] += 1.0
         row[TURNOVER] += sold / value
     else:
-        gas = min(gas, 0.5 * value)
+        gas = min(gas * charges.failed, 0.5 * value)
         left, sold, fee, impact = value - gas, 0.0, 0.0, 0.0
         units *= left / value
         after, side = before, FAILED
@@ -209,7 +248,21 @@ def live(
             due = -1
             seen = farthest(units, opens, i, targets, is_relative)
             is_breached = has_drifted(moment[i], last_acted, cooldown, seen[2], band)
-            attempt(units, opens, i, targets, seen, is_breached, reach, gas[i], charges, row, log)
+            attempt(
+                units,
+                opens,
+                i,
+                targets,
+                seen,
+                is_breached,
+                band,
+                reach,
+                is_relative,
+                gas[i],
+                charges,
+                row,
+                log,
+            )
             if is_breached:
                 last_acted = moment[i]
         seen = farthest(units, closes, i, targets, is_relative)
@@ -219,7 +272,9 @@ def live(
             if charges.delay > 0:
                 due = i + charges.delay
             else:
-                value = attempt(units, closes, i, targets, seen, True, reach, gas[i], charges, row, log)
+                value = attempt(
+                    units, closes, i, targets, seen, True, band, reach, is_relative, gas[i], charges, row, log
+                )
                 last_acted = moment[i]
         tally = count_bar(tally, bins, value, ideals[i], deviation, day)
         if len(bars) > 0:

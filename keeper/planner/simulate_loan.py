@@ -1,8 +1,9 @@
 """A loan lived through a history: one collateral against one debt, by the conventions of `conventions.py`.
 
 Prices are those of the collateral in units of the debt. Below its floor the loan sells collateral to repay until it
-stands on its target, above its ceiling it borrows to buy; in between liquidators see every bar's low before the rule
-sees its close. Gas is paid from a purse beside the loan, which counts into net worth and not into health.
+stands on its target, above its ceiling it borrows to buy, or with a speed below 1 goes that share of the way; in
+between liquidators see every bar's low before the rule sees its close. Gas is paid from a purse beside the loan, which
+counts into net worth and not into health.
 
 Source: Aave V3 for health and liquidation; keeper/size/deleverage.py and releverage.py for the sizes, of which
 `repayment` and `borrowing` are the same formulas in floats (`tests/planner` holds them within a stated tolerance).
@@ -47,12 +48,15 @@ from keeper.planner.tally import (
     end,
 )
 
-RULE: Final = ("floor", "target", "ceiling", "cooldown", "look", "scale")
-"""The columns of a loan's rules: healths (no ceiling: inf; no rule: a floor of 0), seconds, bars, row of the scales."""
+RULE: Final = ("floor", "target", "ceiling", "cooldown", "look", "scale", "speed")
+"""The columns of a loan's rules: healths (no ceiling: inf; no rule: a floor of 0), seconds, bars, row of the scales,
+and the share of the way to the target that one action goes.
+"""
 
 _WAD: Final = 1e18
 _FOREVER: Final = 2**62
 ABOVE: Final = 1.0 + TOLERANCE_BPS / (2.0 * BPS)
+_OFF_EDGE: Final = 2.0 * TOLERANCE_BPS / BPS
 _ROUNDS: Final = 8
 _BITES: Final = 32
 
@@ -123,6 +127,17 @@ def borrowing(collateral: float, debt: float, target: float, threshold: float, c
 
 
 @compiled
+def aim_of(health: float, floor: float, target: float, ceiling: float, speed: float) -> float:
+    """Where one step from outside the band is to land, as `loan_band.aim_down` has it for health."""
+    if speed >= 1.0:
+        return target
+    aim = health + (target - health) * speed
+    if health < target:
+        return min(max(aim, floor / (1.0 - _OFF_EDGE)), target)
+    return max(min(aim, ceiling / (1.0 + _OFF_EDGE)), target)
+
+
+@compiled
 def breached_side(
     moment: int, last_acted: int, cooldown: int, debt: float, health: float, floor: float, ceiling: float
 ) -> int:
@@ -175,6 +190,7 @@ def _attempt(
         collateral, debt = collateral + borrow * kept, debt + borrow
     if told == FAILED:
         row[FAILURES] += 1.0
+        gas *= charges.failed
     else:
         row[TRADES] += 1.0
         row[TURNOVER] += sold / worth if worth > 0.0 else 0.0
@@ -229,7 +245,7 @@ def live(
     It starts on its target. A loan of which nothing is left ends there, worth nothing.
     """
     floor, target, ceiling = rule[0], rule[1], rule[2]
-    cooldown, look, scale = int(rule[3]), int(rule[4]), int(rule[5])
+    cooldown, look, scale, speed = int(rule[3]), int(rule[4]), int(rule[5]), rule[6]
     threshold, closes, moment, gas = lending.threshold, history.closes, history.moment, history.gas
     bins = np.empty((BINS, 2))
     tally = begin(row, bins, capital)
@@ -256,7 +272,8 @@ def live(
                 opened = history.opens[i]
                 health = health_of(held[0] * opened, held[1], threshold)
                 side = breached_side(moment[i], last_acted, cooldown, held[1], health, low, high)
-                if _attempt(side, held, opened, aim, lending, charges, gas[i], i, row, log):
+                step = aim_of(health, low, aim, high, speed)
+                if _attempt(side, held, opened, step, lending, charges, gas[i], i, row, log):
                     last_acted = moment[i]
             seen = health_of(held[0] * history.lows[i], held[1], threshold)
             lowest = min(lowest, seen)
@@ -273,9 +290,11 @@ def live(
             side = breached_side(moment[i], last_acted, cooldown, held[1], health, low, high)
             if side != 0 and charges.delay > 0:
                 due = i + charges.delay
-            elif side != 0 and _attempt(side, held, price, aim, lending, charges, gas[i], i, row, log):
-                last_acted = moment[i]
-                value = held[0] * price - held[1] + held[2]
+            elif side != 0:
+                step = aim_of(health, low, aim, high, speed)
+                if _attempt(side, held, price, step, lending, charges, gas[i], i, row, log):
+                    last_acted = moment[i]
+                    value = held[0] * price - held[1] + held[2]
         deviation = health - target if held[1] > 0.0 else 0.0
         tally = count_bar(tally, bins, value, ideal_return, deviation, history.day)
         if len(bars) > 0:

@@ -88,7 +88,9 @@ def live_abreast(
                         targets,
                         seen,
                         acts,
+                        band,
                         reach,
+                        rules[lane, 2] > 0.0,
                         gas[i],
                         charges,
                         rows[lane],
@@ -122,7 +124,19 @@ def live_abreast(
                     waiting += 1
                     continue
                 state[_VALUE, lane] = attempt(
-                    units, closes, i, targets, seen, True, reach, gas[i], charges, rows[lane], log
+                    units,
+                    closes,
+                    i,
+                    targets,
+                    seen,
+                    True,
+                    band,
+                    reach,
+                    rules[lane, 2] > 0.0,
+                    gas[i],
+                    charges,
+                    rows[lane],
+                    log,
                 )
                 state[_FIRST, lane], state[_SECOND, lane] = units[0], units[1]
                 last_acted[lane] = moment[i]

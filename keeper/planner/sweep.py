@@ -20,6 +20,7 @@ import numpy as np
 from keeper.domain.errors import Misconfigured
 from keeper.planner.cases import Case
 from keeper.planner.results import COLUMNS, Floats, Scores
+from keeper.planner.simulate_range import MOST_DEVIATION
 
 Backend = Literal["serial", "threading", "loky", "dask"]
 """Where chunks run: here, on threads (kernels hold no lock), in processes, or on the connected dask cluster."""
@@ -30,6 +31,8 @@ DEFAULTS: Final[Mapping[str, float]] = {
     "is_relative": 0.0,
     "ceiling": np.inf,
     "hold": 1.0,
+    "deviation": MOST_DEVIATION,
+    "speed": 1.0,
     "cooldown": 0.0,
     "look": 1.0,
     "scale": 0.0,
@@ -74,7 +77,9 @@ def _sensible(columns: Sequence[str], rules: Floats) -> Any:
         good &= (of["floor"] < of["target"]) & (of["target"] < of["ceiling"]) & (of["target"] > 1)
         good &= (of["floor"] == 0) | (of["floor"] > 1)
     if "width" in of:
-        good &= (of["width"] > 0) & (of["trigger"] > 0) & (of["hold"] >= 1)
+        good &= (of["width"] > 0) & (of["trigger"] > 0) & (of["hold"] >= 1) & (of["deviation"] > 0)
+    if "speed" in of:
+        good &= (of["speed"] > 0) & (of["speed"] <= 1)
     return good
 
 

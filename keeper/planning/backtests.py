@@ -121,6 +121,9 @@ def backtest_loan(
     capital: Capital = 100_000.0,
     cooldown: Cooldown = 0,
     look: Look = 1,
+    speed: Annotated[
+        float, typer.Option(help="Share of the way to the target that one action goes.", min=0.0001, max=1)
+    ] = 1.0,
     scaling: Scaling = "fixed",
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
@@ -142,6 +145,7 @@ def backtest_loan(
     _tell_backtest(
         case, risk_aversion, as_json,
         floor=band[0], target=band[1], ceiling=band[2], cooldown=cooldown, look=look, scale=scale(scaling),
+        speed=speed,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class Terms:
     attempts: float = 1.0
     delay: int = 0
     premium: float = 0.0
+    failed: float = 0.4
 
     def cost(self, sold: Decimal) -> Decimal:
         """Fee and impact of a sale."""
@@ -71,17 +72,30 @@ def basket(
         far = max(abs(o) / a if is_relative else abs(o) for o, a in zip(off, aims, strict=True))
         return total, off, far
 
+    def landed(off: Sequence[Decimal]) -> list[Decimal]:
+        """Each asset's deviation after the action: a drifted one on its destination, others on what is left over."""
+        unit = [a if is_relative else ONE for a in aims]
+        rest = [
+            dec(destination) * u * (1 if o > 0 else -1) if abs(o) > dec(trigger) * u else o
+            for o, u in zip(off, unit, strict=True)
+        ]
+        while abs(gap := sum(rest, Decimal(0))) > Decimal("1e-26"):
+            # What is left over stands above or below its targets, and the farthest on that side gives way first.
+            side = 1 if gap > 0 else -1
+            at = max((a for a in range(len(rest)) if off[a] * side > 0), key=lambda a: rest[a] * side)
+            rest[at] -= side * min(rest[at] * side, abs(gap))
+        return rest
+
     def act(bar: int, prices: Sequence[float]) -> None:
         nonlocal last
         total, off, far = weigh(prices)
         if not (far > dec(trigger) and (last is None or times[bar] >= last + cooldown)):
-            spent = dec(gas[bar])
+            spent = dec(gas[bar]) * dec(terms.failed)
             for at in range(len(units)):
                 units[at] *= 1 - spent / total
             life.actions.append((bar, 0, Decimal(0), spent))
             return
-        keep = min(dec(destination) / far, ONE)
-        wanted = [aim + keep * o for aim, o in zip(aims, off, strict=True)]
+        wanted = [aim + o for aim, o in zip(aims, landed(off), strict=True)]
         spent = dec(gas[bar]) * dec(terms.attempts)
         left = total - spent
         for _ in range(60):
@@ -148,6 +162,7 @@ def loan(
     market: Market,
     terms: Terms,
     capital: float,
+    speed: float = 1.0,
 ) -> Life:
     """A loan's life."""
     floor, target, ceiling = (Decimal("Infinity") if x == float("inf") else dec(x) for x in band)
@@ -174,21 +189,25 @@ def loan(
         spent = dec(gas[bar])
         h = health(price)
         if way == 0:
+            spent *= dec(terms.failed)
             purse -= spent
             life.actions.append((bar, 0, Decimal(0), spent))
             return
         before = units * dec(price) - debt
+        # Part of the way only, but no nearer the edge than a hundredth: landing there, it would be left again at once.
+        aim = h + (target - h) * dec(speed)
         if way < 0:
+            aim = min(max(aim, floor / dec(0.99)), target)
             ratio, repay = ONE, Decimal(0)
             for _ in range(80):
-                repay = min(debt * (target - h) / (target - lt * ratio), debt)
+                repay = min(debt * (aim - h) / (aim - lt * ratio), debt)
                 sold = repay * ratio
                 ratio = (1 + dec(terms.premium)) / (1 - dec(terms.fee) - dec(terms.impact) * sold / 1_000_000)
             sold = repay * ratio
             units, debt = units - sold / dec(price), debt - repay
         else:
             # The contract lets a step land within half a percent; from above the keeper aims at the middle of that.
-            kept, sold, aim = ONE, Decimal(0), target * dec(1.0025)
+            kept, sold, aim = ONE, Decimal(0), max(min(aim, ceiling / dec(1.01)), target) * dec(1.0025)
             for _ in range(80):
                 sold = debt * (h - aim) / (aim - lt * kept)
                 kept = 1 - dec(terms.fee) - dec(terms.premium) - dec(terms.impact) * sold / 1_000_000
@@ -240,6 +259,7 @@ def liquidity(
     hold: int,
     cooldown: int,
     look: int,
+    deviation: float,
     terms: Terms,
     capital: float,
 ) -> tuple[Life, Decimal, Decimal]:
@@ -247,35 +267,71 @@ def liquidity(
     life = Life(dec(capital), [], [], [])
     r = dec(width).exp()
 
-    def amount(value: Decimal, price: Decimal) -> Decimal:
-        return value / (2 * price.sqrt() * (1 - 1 / r.sqrt()))
+    def parts(price: Decimal, centre: Decimal) -> tuple[Decimal, Decimal]:
+        root = min(max(price, centre / r), centre * r).sqrt()
+        return 1 / root - 1 / (centre * r).sqrt(), root - (centre / r).sqrt()
+
+    def amount(value: Decimal, price: Decimal, centre: Decimal) -> Decimal:
+        x, y = parts(price, centre)
+        return value / (x * price + y)
 
     centre = dec(closes[0])
-    size = amount(dec(capital), centre)
+    size = amount(dec(capital), centre, centre)
     purse = earned = lost = Decimal(0)
     last: int | None = None
     due = -1
 
     def holds(price: Decimal) -> tuple[Decimal, Decimal]:
-        root = min(max(price, centre / r), centre * r).sqrt()
-        return size * (1 / root - 1 / (centre * r).sqrt()), size * (root - (centre / r).sqrt())
+        x, y = parts(price, centre)
+        return size * x, size * y
 
     def worth(price: Decimal) -> Decimal:
         x, y = holds(price)
         return x * price + y
 
-    def breached(bar: int, distance: Decimal) -> bool:
-        return distance > dec(trigger) and (last is None or times[bar] >= last + cooldown)
+    def sale(x: Decimal, y: Decimal, price: Decimal, mean: Decimal) -> Decimal:
+        """What brings both tokens to the new range's ratio at the price after it, which moves twice what is lost."""
 
-    def act(bar: int, price: Decimal) -> None:
+        def step(sold: Decimal) -> Decimal:
+            """What to sell, were the price after it that after selling so much."""
+            share = dec(terms.impact) * sold / 1_000_000
+            kept = 1 - dec(terms.fee) - share
+            if sells_x:
+                of_x, of_y = parts(price * (1 - 2 * share), mean)
+                return (x * of_y - y * of_x) / (of_y / price + kept * of_x)
+            of_x, of_y = parts(price / (1 - 2 * share), mean)
+            return (y * of_x - x * of_y) / (of_x + kept / price * of_y)
+
+        of_x, of_y = parts(price, mean)
+        sells_x = x * of_y > y * of_x
+        sold, before = step(Decimal(0)), Decimal(-1)
+        while abs(sold - before) > (x * price + y) * Decimal("1e-14"):
+            sold, before = step(sold), sold
+        return sold
+
+    def mean_to(bar: int, price: Decimal) -> Decimal:
+        """Of the logarithms of the closes over the hold, as a price; of one bar it is the price itself."""
+        if hold <= 1:
+            return price
+        seen = [dec(c).ln() for c in closes[max(bar + 1 - hold, 0) : bar + 1]]
+        return (sum(seen, Decimal(0)) / len(seen)).exp()
+
+    def breached(bar: int, price: Decimal, mean: Decimal) -> bool:
+        off, mean_off = (price / centre).ln(), (mean / centre).ln()
+        out = min(abs(off), abs(mean_off)) if off * mean_off > 0 else Decimal(0)
+        rested = last is None or times[bar] >= last + cooldown
+        return out > dec(trigger) and rested and abs((price / mean).ln()) <= dec(deviation)
+
+    def act(bar: int, price: Decimal, mean: Decimal) -> None:
         nonlocal centre, size, purse, last
-        x, _ = holds(price)
-        total = worth(price) + purse
-        sold = abs(x * price - total / 2)
+        x, y = holds(price)
+        y += purse
+        total = x * price + y
+        sold = sale(x, y, price, mean)
         spent = terms.cost(sold) + dec(gas[bar]) * dec(terms.attempts)
         life.actions.append((bar, 1 if price > centre else -1, sold, spent))
-        centre, purse = price, Decimal(0)
-        size = amount(total - spent, price)
+        centre, purse = mean, Decimal(0)
+        size = amount(total - spent, price, mean)
         last = times[bar]
 
     before = centre
@@ -285,11 +341,12 @@ def liquidity(
             price = dec(opens[bar])
             lost += worth(before) + holds(before)[0] * (price - before) - worth(price)
             before = price
-            if breached(bar, abs((price / centre).ln())):
-                act(bar, price)
+            if breached(bar, price, mean := mean_to(bar - 1, price)):
+                act(bar, price, mean)
             else:
-                purse -= dec(gas[bar])
-                life.actions.append((bar, 0, Decimal(0), dec(gas[bar])))
+                spent = dec(gas[bar]) * dec(terms.failed)
+                purse -= spent
+                life.actions.append((bar, 0, Decimal(0), spent))
         if bar:
             high, low = dec(highs[bar]).ln(), dec(lows[bar]).ln()
             top, bottom = min(high, (centre * r).ln()), max(low, (centre / r).ln())
@@ -299,15 +356,11 @@ def liquidity(
         price = dec(closes[bar])
         lost += worth(before) + holds(before)[0] * (price - before) - worth(price)
         before = price
-        off = (price / centre).ln()
-        seen = [dec(c).ln() - centre.ln() for c in closes[max(bar + 1 - hold, 0) : bar + 1]]
-        mean = sum(seen, Decimal(0)) / len(seen)
-        out = min(abs(off), abs(mean)) if off * mean > 0 else Decimal(0)
-        if due < 0 and (bar + 1) % look == 0 and breached(bar, out):
+        if due < 0 and (bar + 1) % look == 0 and breached(bar, price, mean := mean_to(bar, price)):
             if terms.delay:
                 due = bar + terms.delay
             else:
-                act(bar, price)
+                act(bar, price, mean)
         life.equity.append(worth(price) + purse)
     life.value = life.equity[-1]
     return life, earned, lost

@@ -61,8 +61,11 @@ def test_gas_in_money__by_hand__is_units_times_price_times_ether() -> None:
     history = replace(random_history(1), gas_gwei=None)
     money, _ = Costs(gas_units=200_000, gas_gwei=50.0, ether=2_000.0).gas_money(history)
     assert money == pytest.approx(np.full(300, 20.0))
-    own, notes = Costs(gas_units=200_000).gas_money(random_history(1))
-    assert own == pytest.approx(random_history(1).gas_gwei * 1e-9 * 200_000 * random_history(1).open)
+    own = random_history(1)
+    # Ether's price is that of the fill: the close judged, or with latency a later bar's open.
+    for delay, ether in ((0, own.close), (1, own.open)):
+        found, notes = Costs(gas_units=200_000, delay=delay).gas_money(own)
+        assert found == pytest.approx(own.gas_gwei * 1e-9 * 200_000 * ether)
     assert notes == ("gas is paid in ether at the history's own price",)
 
 

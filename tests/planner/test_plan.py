@@ -193,7 +193,15 @@ def test_a_plan__for_a_loan__is_never_liquidated_on_the_history_it_asks_for_none
 
 def test_a_figure__outside_its_own_interval__is_a_doubt() -> None:
     case = loan_case(random_history(1), AAVE_WETH, COSTS)
-    rule = {"floor": 1.3, "target": 1.65, "ceiling": math.inf, "cooldown": 0.0, "look": 1.0, "scale": 0.0}
+    rule = {
+        "floor": 1.3,
+        "target": 1.65,
+        "ceiling": math.inf,
+        "cooldown": 0.0,
+        "look": 1.0,
+        "scale": 0.0,
+        "speed": 1.0,
+    }
     measured = metrics.measure(case.path(np.array(list(rule.values()))), 5)
     depth = measured.max_drawdown
     within = Lived("usual", rule, measured, {"max_drawdown": (depth / 2, depth * 2)})
@@ -239,6 +247,7 @@ def test_a_rule_file__of_a_loan__is_read_by_the_keeper_and_refused_by_no_contrac
         "cooldown": 600.0,
         "look": 1.0,
         "scale": 0.0,
+        "speed": 0.5 if math.isfinite(ceiling) else 1.0,
     }
     path = case.path(np.array(list(rule.values())))
     text = rule_file("loan", rule, path, Assets("0x" + "11" * 20, "0x" + "22" * 20, 6))
@@ -249,6 +258,7 @@ def test_a_rule_file__of_a_loan__is_read_by_the_keeper_and_refused_by_no_contrac
     assert read.ceiling == (Decimal("2.1") if math.isfinite(ceiling) else 0)
     assert read.max_step >= path.actions.traded[path.actions.side == DOWN].max()
     assert (read.borrow_step > 0) == math.isfinite(ceiling)
+    assert read.terms == ({"speed_bps": 5_000} if math.isfinite(ceiling) else {})
     assert "# most repaid at once, in whole debt tokens" in text
     options = dict(re.findall(r"--([a-z-]+) (\d+)", text))
     band = Band(*(int(options[f"{edge}-bps"]) for edge in ("floor", "target", "ceiling")))
@@ -260,7 +270,15 @@ def test_a_rule_file__of_a_loan__is_read_by_the_keeper_and_refused_by_no_contrac
 
 def test_a_rule_file__without_addresses__asks_for_them_in_its_command() -> None:
     case = loan_case(random_history(1), AAVE_WETH, COSTS)
-    rule = {"floor": 1.3, "target": 1.65, "ceiling": math.inf, "cooldown": 0.0, "look": 1.0, "scale": 0.0}
+    rule = {
+        "floor": 1.3,
+        "target": 1.65,
+        "ceiling": math.inf,
+        "cooldown": 0.0,
+        "look": 1.0,
+        "scale": 0.0,
+        "speed": 1.0,
+    }
     text = rule_file("loan", rule, case.path(np.array(list(rule.values()))), Assets())
     assert text.startswith(
         "# keeper rule set OWNER --file rule.toml --approve --collateral ADDRESS --debt ADDRESS"
@@ -270,7 +288,15 @@ def test_a_rule_file__without_addresses__asks_for_them_in_its_command() -> None:
 
 def test_a_rule_file__where_no_rule_was_best__says_so() -> None:
     case = loan_case(random_history(1), AAVE_WETH, COSTS)
-    rule = {"floor": 0.0, "target": 1.65, "ceiling": math.inf, "cooldown": 0.0, "look": 1.0, "scale": 0.0}
+    rule = {
+        "floor": 0.0,
+        "target": 1.65,
+        "ceiling": math.inf,
+        "cooldown": 0.0,
+        "look": 1.0,
+        "scale": 0.0,
+        "speed": 1.0,
+    }
     text = rule_file("loan", rule, case.path(np.array(list(rule.values()))), Assets())
     assert text == "# The best of all rules tried is none.\n"
 

@@ -92,7 +92,9 @@ def test_rules_on_chain__as_they_are_shown__become_rules_to_live_through(tmp_pat
     assert read(BASKET, **OF_BASKET) == {
         "trigger": 0.05, "destination": 0.025, "is_relative": 0.0, "cooldown": 60.0,
     }  # fmt: skip
-    assert read(LOAN, **OF_LOAN) == {"floor": 1.4, "target": 1.7, "ceiling": math.inf, "cooldown": 60.0}
+    plain = {"floor": 1.4, "target": 1.7, "ceiling": math.inf, "cooldown": 60.0}
+    assert read(LOAN, **OF_LOAN) == {**plain, "speed": 1.0}
+    assert read(LOAN, **OF_LOAN, speed_bps=500) == {**plain, "speed": 0.05}
     levered = read(LOAN, **OF_LOAN | {"floor": "2.5", "target": "2.0", "ceiling": "1.5", "unit": "leverage"})
     assert levered["floor"] == pytest.approx(0.83 * 2.5 / 1.5)
     assert levered["floor"] < levered["target"] < levered["ceiling"]
@@ -100,6 +102,7 @@ def test_rules_on_chain__as_they_are_shown__become_rules_to_live_through(tmp_pat
     assert found["width"] == pytest.approx(600 * math.log(1.0001))
     assert found["trigger"] == pytest.approx(650 * math.log(1.0001))
     assert found["hold"] == 1.0
+    assert read(RANGE, **OF_RANGE, deviation=250)["deviation"] == pytest.approx(250 * math.log(1.0001))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,11 @@ def test_rules_on_chain__as_they_are_shown__become_rules_to_live_through(tmp_pat
         (LOAN, "floor = 1.4", "compare: .* holds no rule of a loan (KeyError('target')"),
         (LOAN, "floor 1.4", "compare: .* is neither TOML nor JSON"),
         (LOAN, shown("basket", **OF_BASKET), "compare: .* shows no rule of a loan"),
-        (LOAN, shown("loan", **OF_LOAN, speed_bps=500), "has a speed_bps of 500, which is not simulated"),
+        (
+            LOAN,
+            shown("loan", **OF_LOAN, unit="leverage", speed_bps=500),
+            "has a speed in leverage, and one in health is simulated",
+        ),
         (
             BASKET,
             json.dumps({"kind": "loan", "planned": {}}),

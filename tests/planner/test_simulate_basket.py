@@ -57,6 +57,20 @@ def test_real_ether__by_the_closed_form__trades_within_a_fifth_of_it() -> None:
         assert scores.turnover_per_year[0] == pytest.approx(a**2 / (xi + eta), rel=0.1)
 
 
+def test_real_ether__counted_by_hand_in_a_loop__trades_as_often() -> None:
+    for trigger, destination, trades in ((0.05, 0.0, 142), (0.05, 0.025, 175), (0.10, 0.0, 35)):
+        ether, money, counted = 0.5, 0.5, 0
+        before = float(ether_history().close[0])
+        for price in ether_history().close.tolist():
+            ether *= price / before
+            before, off = price, ether / (ether + money) - 0.5
+            if abs(off) > trigger:
+                counted += 1
+                aim = 0.5 + math.copysign(destination, off)
+                ether, money = aim * (ether + money), (1 - aim) * (ether + money)
+        assert counted == trades
+
+
 def test_a_price_without_memory__at_eighty_percent__trades_as_often_as_theory_with_its_correction_says() -> (
     None
 ):
@@ -224,8 +238,8 @@ def test_an_action__that_found_its_breach_gone__costs_gas_and_moves_nothing() ->
     path = basket_case([history], [0.5], Costs(gas_units=100_000, delay=1), capital=1_000.0).path(rule(0.05))
     assert path.actions.side.tolist()[0] == FAILED
     assert path.actions.bar.tolist()[0] == 3
-    # 100 gwei of 100,000 gas is a hundredth of an ether, at the bar's open of 101.
-    assert path.actions.gas[0] == pytest.approx(1.01)
+    # 100 gwei of 100,000 gas is a hundredth of an ether, at the bar's open of 101; four tenths of it until it reverts.
+    assert path.actions.gas[0] == pytest.approx(0.404)
     assert path.actions.traded[0] == 0
 
 

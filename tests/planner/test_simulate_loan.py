@@ -119,21 +119,28 @@ def test_interest__over_a_gap_in_the_data__runs_on() -> None:
     look=st.sampled_from([1, 4]),
     delay=st.sampled_from([0, 1, 2]),
     premium=st.sampled_from([0.0, 0.0005]),
+    speed=st.sampled_from([1.0, 1.0, 0.5, 0.1]),
 )
 @settings(max_examples=60, deadline=None)
 def test_a_random_history__in_the_kernel_and_by_hand__is_the_same_life(
-    seed: int, band: tuple[float, float, float], cooldown: int, look: int, delay: int, premium: float
+    seed: int,
+    band: tuple[float, float, float],
+    cooldown: int,
+    look: int,
+    delay: int,
+    premium: float,
+    speed: float,
 ) -> None:
     history = random_history(seed, hourly=0.02)
     costs = Costs(0.003, Impact(0.05, 1.0), 300_000, failures=0.1, delay=delay, premium=premium)
     case = loan_case(history, LENDING, costs, 0.01, 0.06)
-    chosen = rule(*band, cooldown=cooldown, look=look)
+    chosen = rule(*band, cooldown=cooldown, look=look, speed=speed)
     path = case.path(chosen)
     kept = case.history
     by_hand = slow.loan(
         kept.moment.tolist(), kept.opens.tolist(), kept.lows.tolist(), kept.closes.tolist(), kept.gas.tolist(),
         kept.supplied.tolist(), kept.borrowed.tolist(), band, cooldown, look, slow.Market(),
-        slow.Terms(0.003, 0.05, case.charges.attempts, delay, premium), case.capital,
+        slow.Terms(0.003, 0.05, case.charges.attempts, delay, premium), case.capital, speed,
     )  # fmt: skip
     actions = path.actions
     assert [(bar, side) for bar, side, _, _ in by_hand.actions] == list(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,6 @@ def some_rules() -> Floats:
     )
 
 
-RANGE = ("width", "trigger", "hold", "cooldown", "look", "scale")
-
-
 class Interrupted(Exception):
     """Someone pulled the plug."""
 
@@ -46,6 +44,12 @@ def test_a_grid__of_choices__is_every_combination_that_makes_sense() -> None:
     loan = loan_case(random_history(0), Lending(0.8, 0.5, 0.95, 0.05), COSTS)
     bands = grid(loan.columns, floor=[1.2, 1.6], target=[1.5], ceiling=[1.4, 2.0])
     assert bands[:, :3].tolist() == [[1.2, 1.5, 2.0]]
+
+
+def test_rules__of_another_kind__are_scored_by_no_case() -> None:
+    case = some_case()
+    with pytest.raises(Misconfigured, match="rules of 5 numbers are not of its 6"):
+        case.score(some_rules()[:, :5])
 
 
 def test_a_grid__of_what_no_rule_has__is_refused() -> None:
@@ -68,16 +72,30 @@ def test_a_sweep__on_several_workers__has_the_bits_of_a_serial_one(backend: modu
     assert serial["trades"].max() > 10
 
 
+def test_a_sweep__of_eight_times_the_rules__takes_no_more_memory_beside_its_answer() -> None:
+    case, few = some_case(), some_rules()[:512]
+    sweep(case, few[:1], "serial")
+    beside = []
+    for rules in (few, np.tile(few, (8, 1))):
+        tracemalloc.start()
+        kept = sweep(case, rules, "serial")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        beside.append(peak - len(kept["trades"]) * len(COLUMNS) * 8)
+    assert abs(beside[1] - beside[0]) < 200_000
+
+
 def test_any_case__in_any_order_of_rules__scores_a_rule_the_same() -> None:
     history = random_history(1, 1_000)
+    loan, range_ = (
+        loan_case(history, Lending(0.8, 0.5, 0.95, 0.05), COSTS),
+        range_case(history, COSTS, 0.2),
+    )
     cases = [
         (some_case(), some_rules()),
-        (
-            loan_case(history, Lending(0.8, 0.5, 0.95, 0.05), COSTS),
-            grid(("floor", "target", "ceiling", "cooldown", "look", "scale"), floor=[1.1, 1.3], target=[1.5, 2.0]),
-        ),
-        (range_case(history, COSTS, 0.2), grid(RANGE, width=[0.1, 0.2], trigger_share=[1, 2])),
-    ]  # fmt: skip
+        (loan, grid(loan.columns, floor=[1.1, 1.3], target=[1.5, 2.0])),
+        (range_, grid(range_.columns, width=[0.1, 0.2], trigger_share=[1, 2])),
+    ]
     for case, rules in cases:
         backwards = case.score(rules[::-1])[::-1]
         assert (case.score(rules) == backwards).all()
