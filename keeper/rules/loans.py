@@ -87,7 +87,7 @@ def rule_text(rule: LoanRule, sold: Asset, owed: Asset) -> str:
     more = {
         field.name: getattr(terms, field.name) for field in fields(Terms) if field.name not in _SAID_ALREADY
     }
-    told += [f"{name} {value}" for name, value in more.items() if value]
+    told += [f"{name} {value}" for name, value in more.items() if value not in (0, NOBODY)]
     return "; ".join(told)
 
 
@@ -96,6 +96,9 @@ def _rule_of(text: LoanText, sold: Asset, owed: Asset, now: int) -> LoanRule:
     for name in text.terms:
         if name not in names:
             raise Misconfigured(f"rule: terms.{name}: there is no such term; {meant(name, names)}")
+        if (name == "feed") != isinstance(text.terms[name], str):
+            kind = "an address" if name == "feed" else "a number"
+            raise Misconfigured(f"rule: terms.{name}: is not {kind}")
     if text.borrow_step and "borrow_step" in text.terms:
         raise Misconfigured("rule: borrow_step: is said twice, in whole tokens and in terms")
     decimals, terms = owed.decimals, dict(text.terms)

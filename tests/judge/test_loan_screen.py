@@ -59,17 +59,23 @@ sides = st.dictionaries(st.integers(0, RESERVES), shares, max_size=3).map(
     lambda held: tuple(sorted(held.items()))
 )
 holdings = st.builds(Holding, st.integers(0, 3), sides, sides)
+FEED = Address("0x" + "fe" * 20)
 rules = st.one_of(
     st.none(),
     st.builds(
-        lambda floor, gap, ceiling, expiry, borrow, lever: LoanRule(
+        lambda floor, gap, ceiling, expiry, borrow, lever, above, sigma: LoanRule(
             NOBODY,
             NOBODY,
             Band(floor + gap + 400, floor + 200, floor)
             if lever
             else Band(floor, floor + gap, ceiling and floor + gap + ceiling),
             Limits(100, 0, 1, expiry, NOBODY),
-            Terms(in_leverage=lever, borrow_step=borrow),
+            Terms(in_leverage=lever, borrow_step=borrow)
+            if lever or not above
+            else Terms(
+                borrow_step=borrow, highest_bps=floor + above, sigmas_bps=10_000, horizon=86_400, feed=FEED
+            ),
+            sigma,
         ),
         st.integers(10_001, 40_000),
         st.integers(100, 5_000),
@@ -77,6 +83,8 @@ rules = st.one_of(
         st.sampled_from([NOW - 1, NOW, 2**40 - 1]),
         st.sampled_from([0, 1]),
         st.booleans(),
+        st.sampled_from([0, 1, 9_000]),
+        st.sampled_from([0, 3 * 10**18, 10**19]),
     ),
 )
 # A health, or a cover, that is an edge to the last digit.

@@ -28,9 +28,10 @@ from tests.contracts.loan_stage import BASE, LENDER, PRICES, Rule, Stage, Terms
 DOUBTS = Doubts(max_price_age=10**9, drift_bps=30)
 NEVER_MIRRORED = 10**9
 BORROWS = Terms(borrow_step=10**9)
+FOLLOWS = Terms(highest_bps=1, sigmas_bps=15_000, horizon=7 * 86_400)
 
 
-def write_rules(stage: Stage, owners: Sequence[Address], chance: random.Random) -> None:
+def write_rules(stage: Stage, owners: Sequence[Address], chance: random.Random, feed: Address) -> None:
     """A rule for nearly everybody, most with an edge within a few basis points of where the loan stands."""
     for n, owner in enumerate(owners):
         collateral, debt, _, _, _, health = stage.account(owner)
@@ -46,6 +47,11 @@ def write_rules(stage: Stage, owners: Sequence[Address], chance: random.Random) 
                 write(stage, owner, replace(rule, ceiling_bps=floor + 5_000), BORROWS)
             case 2:
                 write(stage, owner, replace(rule, expiry=stage.time() + chance.choice([400, 10**9])), None)
+            case 3:
+                moving = replace(FOLLOWS, highest_bps=floor + chance.choice([1, 400, 4_000]), feed=feed)
+                write(
+                    stage, owner, replace(rule, ceiling_bps=floor + 5_000), replace(moving, borrow_step=10**9)
+                )
             case _:
                 write(stage, owner, rule, None)
 
@@ -88,7 +94,9 @@ def crowded(either_aave: Stage) -> tuple[Stage, list[Address], random.Random]:
     stage.node.ask("anvil_setCode", MULTICALL3, code)
     found_e_modes(stage)
     owners = [*a_crowd(stage, chance, 18), LENDER, address(f"0x{1:040x}")]
-    write_rules(stage, owners[:-1], chance)
+    feed = stage.create("Feed", "ETH / USD", 8, BASE)
+    stage.live(feed, [BASE + n % 2 * BASE // 50 for n in range(8)])
+    write_rules(stage, owners[:-1], chance, feed)
     return stage, owners, chance
 
 

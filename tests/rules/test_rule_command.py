@@ -107,6 +107,30 @@ def test_set__from_the_file_a_plan_leaves__is_the_rule_it_planned(world: World, 
     assert shown["max_step"] == str(1_500 * 10**6)
 
 
+def test_set__a_floor_that_follows_volatility__is_said_tried_and_shown_as_it_stands(
+    world: World, tmp_path: Path
+) -> None:
+    owner, path, file = world.roles.owner, config(world, tmp_path), tmp_path / "rule.toml"
+    world.open_loan(owner, 100, health=2)
+    head = 'collateral = "WETH"\ndebt = "USDC"\nfloor = 1.2\ntarget = 1.4\nmax_step = 50_000\n[terms]\n'
+    moving = f'highest_bps = 15_000\nsigmas_bps = 20_000\nhorizon = 604_800\nfeed = "{world.weth.feed}"\n'
+    file.write_text(head + moving)
+    made = keeper("rule", "set", owner, "--file", file, "--config", path)
+    told = f"highest_bps 15000; sigmas_bps 20000; horizon 604800; feed {world.weth.feed}"
+    assert made.stderr.splitlines()[-1].endswith(f"anyone may act; {told}")
+    sent_by(world, json.loads(made.stdout))
+    (shown,) = json.loads(keeper("rule", "show", owner, "--json", "--config", path).stdout)["positions"]
+    assert (shown["floor"], shown["highest"], shown["feed"]) == ("1.2000", "1.5000", world.weth.feed)
+    assert shown["why"] == "volatility: not known of late, so that the floor is at its highest"
+    for wrong, why in (
+        ("feed = 5\n", "rule: terms.feed: is not an address"),
+        (f'speed_bps = "{owner}"\n', "rule: terms.speed_bps: is not a number"),
+        ("highest_bps = 15_000\n", "rule: the contract would refuse it: rule: highest_bps needs a feed, "),
+    ):
+        file.write_text(head + wrong)
+        assert one_sentence(keeper("rule", "set", owner, "--file", file, "--config", path), 2).startswith(why)
+
+
 def test_set__that_the_contract_would_refuse__is_its_own_sentence(world: World, tmp_path: Path) -> None:
     path = config(world, tmp_path)
     words = options(world)
