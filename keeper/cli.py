@@ -23,6 +23,7 @@ import typer
 
 from keeper.domain.errors import KeeperError, Misconfigured
 from keeper.planning.backtests import backtest
+from keeper.planning.data import data
 from keeper.planning.plans import plan
 from keeper.planning.theories import theory
 
@@ -46,6 +47,7 @@ cli = typer.Typer(
 cli.add_typer(backtest, name="backtest")
 cli.add_typer(plan, name="plan")
 cli.add_typer(theory, name="theory")
+cli.add_typer(data, name="data")
 
 Config = Annotated[
     Path | None,

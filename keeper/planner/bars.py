@@ -94,10 +94,10 @@ class History:
 
     def between(self, start: str | None, end: str | None) -> History:
         """The bars that open from `start` to `end`, both included; a bare date as `end` takes its whole day in."""
-        first = 0 if start is None else int(np.searchsorted(self.time, _instant(start, self.name, time.min)))
+        first = 0 if start is None else int(np.searchsorted(self.time, instant(start, self.name, time.min)))
         last = len(self)
         if end is not None:
-            last = int(np.searchsorted(self.time, _instant(end, self.name, time.max), side="right"))
+            last = int(np.searchsorted(self.time, instant(end, self.name, time.max), side="right"))
         if first >= last:
             held = f"{iso(int(self.time[0]))} to {iso(int(self.time[-1]))}"
             raise Misconfigured(f"history: {self.name} has no bars in the time asked for; it holds {held}")
@@ -419,7 +419,8 @@ def _told(history: History) -> list[str]:
     return notes
 
 
-def _instant(asked: str, name: str, bare: time) -> int:
+def instant(asked: str, name: str, bare: time) -> int:
+    """A date or a time, as a person writes it to cut `name` at, in unix seconds; of a bare date the time is `bare`."""
     try:
         return int(datetime.combine(date.fromisoformat(asked), bare, tzinfo=UTC).timestamp())
     except ValueError:

@@ -40,7 +40,7 @@ class Sum:
     """Actions of one rule, or of one kind with one money, added up.
 
     `failed` counts attempts that failed or were cancelled, and `wasted_wei` is what those paid for gas. `unvalued` are
-    those whose plans kept no price, of which only the gas in wei is told. `…_bps` add up each action's share of the net
+    those that are not taken apart, of which only the gas in wei is told. `…_bps` add up each action's share of the net
     worth it was decided on, in basis points.
     """
 

@@ -64,8 +64,8 @@ class Scored:
 
     An attempt that failed or was cancelled (not `done`) was planned to cost nothing and cost its gas. `ether` is the
     price gas was valued at, None where it is not known and the parts are without gas. `planned` and `realised` are None
-    where no price was kept with the plan. `traded` is the value that went into swaps, `blocks` how many passed from the
-    one decided on.
+    where no price was kept with the plan, or its swaps are not in the receipt. `traded` is the value that went into
+    swaps, `blocks` how many passed from the one decided on.
     """
 
     flight: Flight
@@ -99,8 +99,11 @@ def score(flight: Flight, decided: Block, native: str, ether: float | None = Non
         price = _price_of(native, plan.valued)
     planned = realised = None
     traded = 0.0
-    if plan.valued:
-        reckoned, came, traded = _swapped(flight, plan.valued) if done else (Shortfall(), Shortfall(), 0.0)
+    swapped: tuple[Shortfall, Shortfall, float] | None = (Shortfall(), Shortfall(), 0.0)
+    if plan.valued and done:
+        swapped = _swapped(flight, plan.valued)
+    if plan.valued and swapped:
+        reckoned, came, traded = swapped
         planned, realised = (
             parts + Shortfall(gas=wei / WAD * (price or 0.0))
             for parts, wei in ((reckoned, planned_wei), (came, receipt.gas_cost))
@@ -129,8 +132,8 @@ def _price_of(native: str, valued: Valuation) -> float | None:
     return None
 
 
-def _swapped(flight: Flight, valued: Valuation) -> tuple[Shortfall, Shortfall, float]:
-    """What its swaps were to cost, what they cost, and the value that went into them."""
+def _swapped(flight: Flight, valued: Valuation) -> tuple[Shortfall, Shortfall, float] | None:
+    """What its swaps were to cost, what they cost, and the value that went into them; None if one is not found."""
     assert flight.receipt is not None
     units = {asset.address: price / WAD / 10**asset.decimals for asset, price in valued.prices}
     spots = {(spot.sold, spot.bought): spot for spot in valued.spots}
@@ -138,11 +141,11 @@ def _swapped(flight: Flight, valued: Valuation) -> tuple[Shortfall, Shortfall, f
     planned, realised, traded = Shortfall(), Shortfall(), 0.0
     for sold, bought in _pairs(flight.intent.rehearsal.moves):
         pair = sold.asset.address, bought.asset.address
-        spot, swap = spots[pair], swaps.get(pair)
+        spot, swap = spots.get(pair), swaps.get(pair)
+        if spot is None or swap is None:
+            return None
         reckoned = _against(spot, sold.amount, bought.amount, _rate(spot, spot.sqrt_price))
         planned += reckoned.times(units[pair[1]])
-        if swap is None:
-            continue
         before = _rate_before(spot, swap)
         came = _against(spot, swap.sold, swap.bought, before)
         came = Shortfall(

@@ -63,8 +63,9 @@ def notes(found: Account) -> list[str]:
     if found.open:
         told.append(f"{count_text(found.open, 'action')} under way, in no block yet: not counted")
     if unvalued:
+        what = count_text(unvalued, "action")
         told.append(
-            f"{count_text(unvalued, 'action')} decided without prices: gas in wei is all that is told of them"
+            f"{what} without prices in the plan or swaps in the receipt: only their gas in wei is told"
         )
     if found.unpriced:
         told.append(

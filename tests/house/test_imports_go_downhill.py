@@ -74,7 +74,8 @@ MAY_IMPORT["simulate"] = {
     "devnet",
     "demo",
 }
-MAY_IMPORT["planning"] = {"domain", "planner", "report"}
+MAY_IMPORT["archive"] = {"domain", "protocols", "chain", "planner"}
+MAY_IMPORT["planning"] = {"domain", "protocols", "chain", "planner", "report", "archive"}
 MAY_IMPORT["cli"] = set(MAY_IMPORT)
 
 # Who may import a library that is heavy, or that another might one day replace.
@@ -90,7 +91,7 @@ DOORS: dict[str, set[str]] = {
     "google": {"send"},
     "joblib": {"planner"},
     "numba": {"planner"},
-    "numpy": {"domain", "judge", "size", "planner", "report"},
+    "numpy": {"domain", "judge", "size", "planner", "report", "archive"},
     "optuna": {"planner"},
     "orjson": {"journal"},
     "plotly": {"report", "planner"},
