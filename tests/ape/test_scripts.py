@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from keeper.app import open_keeper
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
+from keeper.domain.flights import State
 from keeper.domain.units import NOBODY, WAD, Address
 from keeper.domain.verdicts import Kind
 from keeper.protocols.loan_thresholds import (
     CHECK,
-    REBALANCE,
     Finding,
     read_finding,
 )
+from keeper.settings import Settings, read_settings
 from tests.ape.conftest import ALIAS, OWNER, ROOT, Ape, funded
+from tests.conftest import KEEPER_KEY
 
 
 def ask(world: World, to: Address, data: bytes, sender: Address = NOBODY) -> bytes:
@@ -63,8 +66,8 @@ def printed(name: str, text: str) -> str:
     return found.group(1)
 
 
-def test_a_loan__guarded_by_the_scripts_on_a_fork__is_brought_back_to_its_target(
-    ape: Ape, fork: World
+def test_a_loan__guarded_by_the_scripts_on_a_fork__is_brought_back_to_its_target_by_the_keeper(
+    ape: Ape, fork: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loan = fork.open_loan(OWNER, 10, health="1.5")
     assert loan.health < 1.6 * WAD
@@ -86,12 +89,37 @@ def test_a_loan__guarded_by_the_scripts_on_a_fork__is_brought_back_to_its_target
     assert "check: breached, health 1.4999" in again.stdout
     seen = finding(fork, thresholds, OWNER, 0)
     assert seen.kind == Kind.BREACHED, seen.why
-    deadline = fork.node.head().timestamp + 600
-    plan = (seen.action, seen.amount, seen.swapped, seen.fee, deadline)
-    fork.send(fork.roles.stranger, thresholds, REBALANCE.signature, OWNER, 0, plan)
+
+    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
+    with open_keeper(keeping(fork, thresholds, tmp_path), dry_run=False) as keeper:
+        acted = keeper.turn(keeper.node.head())
+        assert acted.trouble == ()
+        ((intent,), (judged,)) = acted.intents, acted.verdicts
+        assert (judged.kind, judged.why) == (Kind.BREACHED, "health: below the floor")
+        assert intent.plan.key.owner == OWNER
+        settled = keeper.turn(keeper.node.head())
+    assert [change.flight.state for change in settled.changes] == [State.INCLUDED]
+    assert [verdict.kind for verdict in settled.verdicts] == [Kind.WITHIN]
     after = fork.account_data(OWNER)
     assert abs(after.health - 1.7 * WAD) <= 0.005 * 1.7 * WAD
     assert finding(fork, thresholds, OWNER, 0).kind == Kind.WITHIN
+
+
+def keeping(world: World, thresholds: Address, folder: Path) -> Settings:
+    """What a keeper reads that holds the owner's rules here."""
+    path = folder / "keeper.toml"
+    path.write_text(
+        f"""
+        [chain]
+        id = {world.chain_id}
+        url = "{world.url}"
+        [[watch]]
+        thresholds = "{thresholds}"
+        owners = ["{OWNER}"]
+        """,
+        encoding="utf-8",
+    )
+    return read_settings(path)
 
 
 @pytest.mark.parametrize("script", ["deploy", "set_rule"])
