@@ -17,6 +17,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
 
+from keeper.chain import deployed
 from keeper.chain.node import Node
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.founding import (
@@ -31,7 +32,7 @@ from keeper.devnet.founding import (
 from keeper.devnet.world import ROLES, Amount, World
 from keeper.domain.errors import Blind, Misconfigured
 from keeper.domain.units import Address
-from keeper.protocols.deployments import deployed_on
+from keeper.protocols.deployments import Deployment, deployed_on
 
 MANIFEST: Final = "devnet.json"
 CONFIG: Final = "keeper.toml"
@@ -136,11 +137,12 @@ def build_on_fork(anvil: Anvil, folder: Path, say: Callable[[str], None]) -> dic
         manifest: dict[str, Any] = json.loads(world.through(anvil.url).to_json())
         return manifest
     chain_id = int(anvil.node.ask("eth_chainId"), 16)
-    known = deployed_on(chain_id)
-    if known is None:
+    try:
+        known = _known(anvil.node, chain_id)
+    except Misconfigured as unknown:
         say(
-            f"devnet: no Aave V3 and Uniswap V3 are known on chain {chain_id}, so nothing of ours was placed on the "
-            f"fork; `ape run deploy --network {anvil.url} --chain-id {chain_id}` does it, told where they are"
+            f"{unknown}; nothing of ours was placed on the fork, which `ape run deploy --network {anvil.url} "
+            f"--chain-id {chain_id}` does, told where they are"
         )
         return {"url": anvil.url, "chain_id": chain_id, "aave": {}, "uniswap": {}, "roles": asdict(ROLES)}
     volatility = place_volatility(anvil.node, ROLES.deployer)
@@ -158,6 +160,15 @@ def build_on_fork(anvil: Anvil, folder: Path, say: Callable[[str], None]) -> dic
         "uniswap": {"factory": known.factory, "position_manager": known.position_manager},
         "roles": asdict(ROLES),
     }
+
+
+def _known(node: Node, chain_id: int) -> Deployment:
+    """Where Aave and Uniswap stand on a chain; `Misconfigured` where nobody knows, or the chain is not that one."""
+    known = deployed_on(chain_id)
+    if known is None:
+        raise Misconfigured(f"devnet: no Aave V3 and Uniswap V3 are known on chain {chain_id}")
+    deployed.require(node, known, node.head())
+    return known
 
 
 def _devnet_of(folder: Path) -> World | None:

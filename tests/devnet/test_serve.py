@@ -107,17 +107,31 @@ def test_a_fork__that_outlives_its_devnet__leaves_nothing_of_either(start: Start
     assert list((tmp_path / ".keeper").iterdir()) == []
 
 
-def test_a_fork__of_a_chain_on_which_nothing_is_known__stands_and_says_so(
-    start: Start, tmp_path: Path
+@pytest.mark.parametrize(
+    ("chain_id", "why"),
+    [
+        (777_777, "devnet: no Aave V3 and Uniswap V3 are known on chain 777777"),
+        (
+            8453,
+            (
+                "chain: Aave's PoolAddressesProvider should stand at 0xe20fCBdBfFC4Dd138cE8b2E6FBb6CB49777ad64D, "
+                "so this is not Base"
+            ),
+        ),
+    ],
+    ids=["unknown", "known_but_empty"],
+)
+def test_a_fork__of_a_chain_on_which_nothing_stands_that_is_known__stands_and_says_so(
+    start: Start, tmp_path: Path, chain_id: int, why: str
 ) -> None:
     """Whoever knows where Aave and Uniswap are may still deploy on it."""
-    with Anvil(chain_id=777_777) as parent:
+    with Anvil(chain_id=chain_id) as parent:
         place = "0x" + "77" * 20
         parent.node.ask("anvil_setCode", place, "0x60016000")
         fork, forked = start("--fork-url", parent.url)
         node = Node(forked["url"])
         assert forked["url"] != parent.url
-        assert (node.ask_number("eth_chainId"), forked["chain_id"]) == (777_777, 777_777)
+        assert (node.ask_number("eth_chainId"), forked["chain_id"]) == (chain_id, chain_id)
         assert node.ask("eth_getCode", place, "latest") == "0x60016000", "what stands on the parent is there"
         assert "thresholds" not in forked
         assert not (tmp_path / ".keeper").exists(), "there is nothing yet that other commands could watch"
@@ -125,6 +139,6 @@ def test_a_fork__of_a_chain_on_which_nothing_is_known__stands_and_says_so(
         _, said = fork.communicate(timeout=60)
     assert fork.returncode == 0
     assert said == (
-        "devnet: no Aave V3 and Uniswap V3 are known on chain 777777, so nothing of ours was placed on the fork; "
-        f"`ape run deploy --network {forked['url']} --chain-id 777777` does it, told where they are\n"
+        f"{why}; nothing of ours was placed on the fork, which `ape run deploy --network {forked['url']} "
+        f"--chain-id {chain_id}` does, told where they are\n"
     )
