@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
+    *sorted(f"docs/how-to/{path.name}" for path in (ROOT / "docs" / "how-to").glob("*.md")),
     "docs/performance.md",
     "docs/planner.md",
     "docs/runbook.md",

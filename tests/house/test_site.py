@@ -23,14 +23,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_document__of_the_repository__is_a_page(site: Path) -> None:
-    written = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "contributing"}
-    assert written <= {path.stem for path in site.glob("*.html")}
+    docs = ROOT / "docs"
+    written = {path.relative_to(docs).with_suffix("") for path in docs.rglob("*.md")}
+    written |= {Path("index"), Path("contributing")}
+    assert written <= {path.relative_to(site).with_suffix("") for path in site.rglob("*.html")}
 
 
 @pytest.mark.parametrize(
     ("page", "heading"),
     [
         ("commands", "keeper-rule-set"),
+        ("settings", "limits"),
+        ("rules", "kind-basket"),
+        ("chains", "arbitrum-one"),
         ("contracts", "loanthresholds"),
         ("python", "keeper.judge.loan_health.judge"),
         ("python", "keeper.turn"),
