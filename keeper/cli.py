@@ -757,9 +757,9 @@ _SEEN_BY_THE_DOCTOR = frozenset({"chain", "contract", "journal", "node", "oracle
 
 
 def told(error: KeeperError, words: Sequence[str]) -> str:
-    """The error with the command to type next, unless it names one; `words` are those that were typed."""
+    """The error with the command to type next, unless it says what to do; `words` are those that were typed."""
     said = str(error)
-    if "keeper " in said:
+    if "keeper " in said or "; " in said:
         return said
     path: list[str] = []
     group: Any = typer.main.get_command(cli)
