@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import pytest
 from eth_account import Account
 from typer.testing import CliRunner
 
-from keeper import init
+from keeper import app, init
 from keeper.app import connect, watched
 from keeper.cli import cli
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.world import World
 from keeper.domain.errors import KeeperError, Misconfigured
 from keeper.init import Ask, Said, begin
+from keeper.send.gcp_kms import gcp_kms_signer
 from keeper.settings import Settings, read_settings
 from tests.chain.test_deployed import as_known
 from tests.send import doubles
@@ -211,7 +213,14 @@ def test_init__with_a_key_elsewhere__has_it_sign_before_it_writes(
         at_aws = replace(asked, elsewhere={"aws_kms": doubles.AWS_KEY, "address": world.roles.owner})
         with pytest.raises(Misconfigured, match=f"the key is {KEEPER}'s"):
             begin(path, at_aws, None, said.append, force=True)
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    google = Double()
+    with doubles.gcp_kms(google, tmp_path):
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "account.json"))
+        monkeypatch.setattr(app, "gcp_kms_signer", partial(gcp_kms_signer, endpoint=google.url))
+        at_gcp = replace(asked, elsewhere={"gcp_kms": doubles.GCP_VERSION, "address": KEEPER})
+        key = begin(path, at_gcp, None, said.append, force=True).key
+        assert (key.gcp_kms, key.address) == (doubles.GCP_VERSION, KEEPER)
+        assert said[-1] == f"init: {KEEPER} signs, and has shown that it does"
     at_gcp = replace(asked, elsewhere={"gcp_kms": "projects/p/keyRings/r"})
     with pytest.raises(Misconfigured, match="key.gcp_kms: is not projects/"):
         begin(path, at_gcp, None, said.append, force=True)
