@@ -51,7 +51,7 @@ class BreakerLimits:
     however far.
     """
 
-    reverts: int = 3
+    reverts: int = 12
     slippage_bps: int = 100
     gas_wei_per_day: int = 10**18
     actions_per_hour: int = 60

@@ -228,7 +228,7 @@ class Breakers(_Strict):
     Prices are doubted only where `divergence_bps` is not 0: a pair that nobody trades is far from any feed.
     """
 
-    reverts: int = Field(default=3, ge=1, le=100)
+    reverts: int = Field(default=12, ge=1, le=100)
     slippage_bps: int = Field(default=100, ge=1, le=2_000)
     gas_eth_per_day: Decimal = Field(default=Decimal(1), gt=0)
     actions_per_hour: int = Field(default=60, ge=1)

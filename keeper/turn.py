@@ -11,6 +11,7 @@ it, each kind says for itself behind `keeper/positions/port.py`.
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,12 +20,12 @@ from keeper.chain.node import Node
 from keeper.chain.rehearse import rehearse
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Refused, Unsafe
-from keeper.domain.flights import Change, State
-from keeper.domain.plans import Intent, Rehearsal
+from keeper.domain.flights import Change, Lately, State
+from keeper.domain.plans import Intent, Rehearsal, no_dearer
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address, mul_div_up
 from keeper.domain.verdicts import Kind, Verdict
-from keeper.guard import why_not
+from keeper.guard import rests, why_not
 from keeper.journal.journal import Journal
 from keeper.latches import Latches
 from keeper.positions.port import UNHURRIED, Breach, Draft, Positions, Seen
@@ -98,14 +99,14 @@ class Keeper:
         trouble += [said for seen in attended for said in seen.said]
 
         intents: list[Intent] = []
-        recent = self.journal.recent(block.number - _FAIR_BLOCKS) if self.journal and breaches else {}
+        lately = self.journal.lately(block.number - _FAIR_BLOCKS) if self.journal and breaches else {}
         stopped = self.latches.why_stopped() if self.latches and breaches else None
-        for breach in _fairly(breaches, recent):
+        for breach in _fairly(breaches, lately):
             key = breach.verdict.key
             try:
                 if stopped is not None:
                     raise Unsafe(stopped)
-                self._guard(breach, block, recent.get(key.owner, (0, 0))[0])
+                self._guard(breach, block, lately.get(key.owner, Lately()))
                 intent = self._decide(breach, block)
                 if self.sender:
                     self._send(intent, block)
@@ -137,12 +138,14 @@ class Keeper:
         if flight.state is State.ABANDONED:
             raise Unsafe(flight.why)
 
-    def _guard(self, breach: Breach, block: Block, acted: int) -> None:
+    def _guard(self, breach: Breach, block: Block, lately: Lately) -> None:
         """`Unsafe` with the first reason of the operator's own why nothing is sent for this rule now."""
         waiting = self.sender.waiting(block) if self.sender else None
         reason = why_not(breach.keeper, block, self._actor(breach), self.limits.action_fee_wei, waiting)
-        if reason is None and acted >= self.limits.actions_per_owner:
-            reason = f"operator: {acted} actions for this owner in {_FAIR_BLOCKS} blocks, which is the limit"
+        if reason is None and lately.actions >= self.limits.actions_per_owner:
+            reason = f"operator: {lately.actions} actions for this owner in {_FAIR_BLOCKS} blocks, which is the limit"
+        if reason is None:
+            reason = rests(lately, block.number)
         if reason is None and self.sender and self.latches:
             reason = self.latches.why_doubted(block, breach.verdict.key)
         if reason is not None:
@@ -155,17 +158,21 @@ class Keeper:
         gas = rehearsal.gas
         if gas > self.limits.most_gas:
             raise Unsafe(f"gas: the action would use {gas}, above the limit of {self.limits.most_gas}")
+        gas_limit = mul_div_up(gas, self.limits.gas_percent, 100)
+        worth = self.ether.worth(draft.stake, block) if self.ether else None
+        if draft.most_gas_price is not None:
+            worth = no_dearer(worth, draft.most_gas_price, gas_limit)
         return Intent(
             id=secrets.token_hex(16),
             plan=draft.plan,
             call=draft.call,
             rehearsal=rehearsal,
-            gas_limit=mul_div_up(gas, self.limits.gas_percent, 100),
+            gas_limit=gas_limit,
             decided_block=block.number,
             decided_hash=block.hash,
             deadline=deadline,
             why=breach.verdict.why,
-            worth=self.ether.worth(draft.stake, block) if self.ether else None,
+            worth=worth,
         )
 
     def _rehearsed(self, draft: Draft, actor: Address, block: Block) -> tuple[Draft, Rehearsal]:
@@ -190,15 +197,18 @@ def _each_once(attended: Sequence[Seen], instead: Mapping[RuleKey, Verdict]) -> 
     return tuple({**verdicts, **instead}.values())
 
 
-def _fairly(breaches: Sequence[Breach], recent: Mapping[Address, tuple[int, int]]) -> list[Breach]:
-    """Nearest to harm first, but an owner acted for lately after those who were not.
+def _fairly(breaches: Sequence[Breach], lately: Mapping[Address, Lately]) -> list[Breach]:
+    """Nearest to harm first, but an owner acted for lately after those who were not, and one rule of each in a round.
 
-    Else one owner whose rule stays breached, by a tiny step or on purpose, would hold the only nonce for ever. What
-    can be liquidated goes before all that cannot.
+    Else one owner whose rule stays breached, by a tiny step or on purpose, would hold the only nonce for ever, and one
+    with many rules that nothing comes of all the time there is. What can be liquidated goes before all that cannot.
     """
-
-    def place(breach: Breach) -> tuple[bool, int, int]:
-        acted_last = recent.get(breach.verdict.key.owner, (0, 0))[1]
-        return breach.nearness >= UNHURRIED, acted_last, breach.nearness
-
-    return sorted(breaches, key=place)
+    rounds: Counter[tuple[bool, Address]] = Counter()
+    places: list[tuple[bool, int, int, int]] = []
+    nearest = sorted(breaches, key=lambda breach: breach.nearness)
+    for breach in nearest:
+        owner, unhurried = breach.verdict.key.owner, breach.nearness >= UNHURRIED
+        acted_last = lately.get(owner, Lately()).newest
+        places.append((unhurried, acted_last, rounds[unhurried, owner], breach.nearness))
+        rounds[unhurried, owner] += 1
+    return [breach for _, breach in sorted(zip(places, nearest, strict=True), key=lambda placed: placed[0])]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from keeper.domain.blocks import Block
-from keeper.domain.flights import State
+from keeper.domain.flights import Lately, State
 from keeper.domain.units import GWEI, NOBODY, Address
-from keeper.guard import why_not
+from keeper.guard import rests, why_not
 from tests.send.flights_given import KEEPER, STRANGER, flight
 
 LIMIT = 300 * GWEI
@@ -15,6 +15,20 @@ LIMIT = 300 * GWEI
 
 def a_block(base_fee: int = 20 * GWEI) -> Block:
     return Block(100, "0x" + "01" * 32, "0x" + "00" * 32, 1_700_000_000, base_fee)
+
+
+@pytest.mark.parametrize("reverted", [1, 2, 5])
+def test_rests__actions_that_reverted_in_a_row__double_the_wait_with_each(reverted: int) -> None:
+    lately = Lately(7, 100, reverted)
+    first = 100 + 2**reverted
+    assert rests(lately, first) is None
+    why = rests(lately, first - 1)
+    assert why is not None
+    assert why.endswith(f"for this owner reverted in a row, and the next is not before block {first}")
+
+
+def test_rests__after_one_that_went_well__not_at_all() -> None:
+    assert rests(Lately(7, 100, 0), 100) is None
 
 
 @pytest.mark.parametrize("named", [NOBODY, KEEPER])

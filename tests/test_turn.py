@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -14,6 +15,7 @@ from keeper.chain.rule_keys import MOST_RULES
 from keeper.desk import explain
 from keeper.devnet.actors import move_pool_to
 from keeper.devnet.founding import deploy_thresholds
+from keeper.devnet.transactions import calldata, offer
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
 from keeper.domain.flights import State
@@ -372,6 +374,66 @@ def test_an_owner_whose_rule_stays_breached__takes_turns_with_the_others(
     assert verdict_of(take_turn(kept), hostile).why.startswith("operator: 2 actions for this owner")
 
 
+def test_an_owner_with_many_rules_of_which_nothing_comes__has_one_tried_before_the_others_have_theirs(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    """Each of them is rehearsed in vain, and is nearer to liquidation than the honest loan."""
+    hostile, honest = world.roles.owner, world.roles.twin
+    world.open_loan(hostile, 1, health=1.1)
+    for number in range(5):
+        set_rule(hostile, slippage_bps=1, cooldown=0, id=number)
+    world.open_loan(honest, 100, health=1.15)
+    set_rule(honest)
+    world.automine(False)
+    turn = take_turn(keeper())
+    assert [intent.plan.key.owner for intent in turn.intents] == [honest]
+    untried = [
+        verdict.why
+        for verdict in turn.verdicts
+        if verdict.key.owner == hostile and "under way" in verdict.why
+    ]
+    assert len(untried) == 4
+
+
+def test_a_stranger_who_makes_one_owners_actions_revert__has_only_that_owner_wait(
+    world: World, set_rule: SetRule, keeper: OpenKeeper
+) -> None:
+    small, large, stranger = world.roles.owner, world.roles.twin, world.roles.stranger
+    world.open_loan(small, "0.5", health=1.3)
+    set_rule(small)
+    world.open_loan(large, 100, health=1.5)
+    set_rule(large)
+    world.give("USDC", stranger, 10_000)
+    world.approve(stranger, world.usdc.token, world.aave.pool)
+    world.automine(False)
+    kept = keeper()
+    reverted: list[int] = []
+    for _ in range(9):
+        turn = take_turn(kept)
+        assert turn.tripped == ()
+        for intent in turn.intents:
+            reverted.append(turn.block.number)
+            left = world.account_data(small).debt_base // 100 - intent.plan.moves[0].amount
+            repaid = (
+                "repay(address,uint256,uint256,address)",
+                world.usdc.token,
+                left * 60 // 10_000,
+                2,
+                small,
+            )
+            method, said = offer(stranger, world.aave.pool, calldata(*repaid), 50 * GWEI, turn.block.base_fee)
+            world.node.ask(method, *said)
+        world.mine()
+    assert len(reverted) == 3
+    assert [b - a for a, b in pairwise(reverted)] == [2, 4], "each revert in a row doubles the wait"
+    assert "3 actions for this owner reverted in a row" in verdict_of(take_turn(kept), small).why
+
+    world.automine(True)
+    world.set_price("WETH", 1_400)
+    world.automine(False)
+    assert [intent.plan.key.owner for intent in take_turn(kept).intents] == [large]
+
+
 def test_an_owner_with_too_many_rules__has_the_first_held_and_is_told_of_the_rest(
     world: World, set_rule: SetRule, keeper: OpenKeeper
 ) -> None:
@@ -416,7 +478,7 @@ def test_a_feed_that_talks_nonsense__blinds_its_own_rules_alone(
 def test_a_kind_of_position__that_there_is_not__is_refused_by_name(settings: Settings) -> None:
     odd = settings.watch[0].model_copy(update={"kind": "bonds"})
     with (
-        pytest.raises(Misconfigured, match=r"there is no kind 'bonds', only baskets, loans, ranges"),
+        pytest.raises(Misconfigured, match=r"there is no kind 'bonds', only baskets, feeds, loans, ranges"),
         open_keeper(settings.model_copy(update={"watch": (odd,)}), dry_run=True),
     ):
         pass

@@ -46,6 +46,16 @@ _ENDED = frozenset({State.FINAL, State.REVERTED_FINAL, State.REPLACED, State.CAN
 _AWAITING = frozenset({State.SIGNED, State.BROADCAST})
 
 
+@dataclass(frozen=True, slots=True)
+class Lately:
+    """What was done for an owner of late: how many actions, sightings apart, which block decided the newest of all, and
+    how many of the newest that are in a block reverted in a row."""
+
+    actions: int = 0
+    newest: int = 0
+    reverted: int = 0
+
+
 class Purpose(StrEnum):
     """What an attempt is for: the intent's own call, or a transfer to oneself that uses its nonce up."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, WAD, Address, decimal_text, mul_div_down
+from keeper.domain.units import BPS, GWEI, WAD, Address, decimal_text, mul_div_down
 from keeper.domain.verdicts import Measure
 
 
@@ -54,6 +55,10 @@ class Valuation:
     worth: int
     prices: tuple[tuple[Asset, int], ...]
     spots: tuple[Spot, ...]
+
+
+WITNESS: Final = "witness"
+"""The action that only puts a breach on record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,12 @@ class Worth:
 
     wei: int
     why: str
+
+
+def no_dearer(worth: Worth | None, most_gas_price: int, gas_limit: int) -> Worth:
+    """The lesser of what an action is worth and what its gas costs at the highest price its rule allows, in wei."""
+    capped = Worth(most_gas_price * gas_limit, f"the rule lets gas cost {most_gas_price / GWEI:g} gwei now")
+    return capped if worth is None or capped.wei < worth.wei else worth
 
 
 @dataclass(frozen=True, slots=True)

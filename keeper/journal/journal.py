@@ -30,8 +30,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from keeper.domain.blocks import Block
 from keeper.domain.errors import JournalBroken, Misconfigured, Unsafe
-from keeper.domain.flights import Attempt, Flight, State, Step
-from keeper.domain.plans import Intent
+from keeper.domain.flights import Attempt, Flight, Lately, Purpose, State, Step
+from keeper.domain.plans import WITNESS, Intent
 from keeper.domain.units import Address
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal import rows
@@ -63,10 +63,18 @@ _OPEN = insert(intent).values(
 )
 _HOLD, _SIGN, _TELL = insert(nonce), insert(attempt), insert(outcome)
 _LATCHED = select(breaker).where(breaker.c.forgiven.is_(None)).order_by(breaker.c.n)
-_RECENT = (
-    select(intent.c.owner, func.count(), func.max(intent.c.decided_block))
+_SUCCEEDED = (
+    select(outcome.c.succeeded)
+    .join(attempt, (attempt.c.intent == outcome.c.intent) & (attempt.c.hash == outcome.c.hash))
+    .where(outcome.c.intent == intent.c.id, attempt.c.purpose == Purpose.ACT)
+    .order_by(outcome.c.n.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+_LATELY = (
+    select(intent.c.owner, intent.c.action, intent.c.decided_block, _SUCCEEDED)
     .where(intent.c.decided_block > bindparam("since"))
-    .group_by(intent.c.owner)
+    .order_by(intent.c.opened)
 )
 
 
@@ -171,11 +179,15 @@ class Reader:
             newest: int | None = db.execute(query).scalar()
         return newest
 
-    def recent(self, since: int) -> dict[Address, tuple[int, int]]:
-        """How often each owner was acted for after block `since`, and in which block last."""
+    def lately(self, since: int) -> dict[Address, Lately]:
+        """What was done for each owner after block `since`."""
+        found: dict[Address, Lately] = {}
         with self._transaction() as db:
-            found = db.execute(_RECENT, {"since": since})
-            return {Address(owner): (count, newest) for owner, count, newest in found}
+            for owner, action, decided, succeeded in db.execute(_LATELY, {"since": since}):
+                had = found.get(owner, Lately())
+                reverted = had.reverted if succeeded is None else 0 if succeeded else had.reverted + 1
+                found[owner] = Lately(had.actions + (action != WITNESS), max(had.newest, decided), reverted)
+        return found
 
     def top_nonce(self, chain_id: int, sender: Address) -> int | None:
         """The highest nonce held by an intent; None when none is."""

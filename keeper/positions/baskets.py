@@ -29,7 +29,17 @@ from keeper.domain.rules import RuleKey
 from keeper.domain.units import BASE, BPS, NOBODY, WAD, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.basket_drift import blind_when_old, judge
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond, share_lost_up
+from keeper.positions.port import (
+    UNHURRIED,
+    Doubts,
+    Draft,
+    Look,
+    Marks,
+    Seen,
+    beyond,
+    gas_price_down,
+    share_lost_up,
+)
 from keeper.positions.valuing import basket_valued
 from keeper.protocols.basket_thresholds import REBALANCE, Finding, Offer, rebalance_call
 from keeper.size.reweigh import balances_after, reweigh
@@ -111,8 +121,11 @@ class BasketBreach:
     def keeper(self) -> Address:
         """Who the rule lets act; anyone, where it is urgent enough."""
         limits = self.rule.limits
-        urgency = urgency_down(measure_up(self.sight.lines), self.rule.full_bps)
-        return NOBODY if limits.public_bps and urgency >= limits.public_bps else limits.keeper
+        return NOBODY if limits.public_bps and self._urgency >= limits.public_bps else limits.keeper
+
+    @property
+    def _urgency(self) -> int:
+        return urgency_down(measure_up(self.sight.lines), self.rule.full_bps)
 
     @property
     def nearness(self) -> int:
@@ -151,7 +164,9 @@ class BasketBreach:
         lines = {line.token: line for line in self.sight.lines}
         sold = sum(mul_div_down(t.amount_in, lines[t.sell].price, lines[t.sell].unit) for t in trades)
         stake = Stake(sold // (WAD // BASE))
-        return Draft(plan, rebalance_call(self.sight.key, offers, deadline), outcome, stake=stake)
+        price = gas_price_down(self.rule.limits.gas_cap, self._urgency)
+        call = rebalance_call(self.sight.key, offers, deadline)
+        return Draft(plan, call, outcome, stake=stake, most_gas_price=price)
 
 
 def _moves(offers: Sequence[Offer], book: Mapping[Address, Asset]) -> tuple[Move, ...]:

@@ -16,7 +16,7 @@ from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.flights import Receipt
 from keeper.domain.loan_band import measure_down, standing, urgency_down
 from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, Terms, health_measure
-from keeper.domain.plans import Move, Plan, Stake
+from keeper.domain.plans import WITNESS, Move, Plan, Stake
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decimal_text, mul_div_down
@@ -25,7 +25,17 @@ from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
 from keeper.positions.loan_screened import Screened, Verdicts
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
-from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Marks, Seen, beyond, share_lost_up
+from keeper.positions.port import (
+    UNHURRIED,
+    Doubts,
+    Draft,
+    Look,
+    Marks,
+    Seen,
+    beyond,
+    gas_price_down,
+    share_lost_up,
+)
 from keeper.positions.valuing import loan_valued
 from keeper.protocols.loan_thresholds import (
     REBALANCE,
@@ -164,8 +174,7 @@ class LoanBreach:
     def keeper(self) -> Address:
         """Who the rule lets act: anyone, once the loan is as near to liquidation as its owner wrote."""
         public = self.rule.terms.public_bps
-        measure = measure_down(self.loan, self.rule.terms.in_leverage)
-        if public and urgency_down(measure, self.rule, self.loan) >= public:
+        if public and self._urgency >= public:
             return NOBODY
         return self.rule.limits.keeper
 
@@ -228,14 +237,18 @@ class LoanBreach:
             return way.moves(sold, owed, swapped, step.amount, step.fee), health_measure(health)
 
         call = rebalance_call(key, step.amount, limit, step.fee, deadline, way.action)
-        return Draft(plan, call, outcome, otherwise, self._stake(step, market))
+        price = gas_price_down(self.rule.terms.gas_cap, self._urgency)
+        return Draft(plan, call, outcome, otherwise, self._stake(step, market), price)
+
+    @property
+    def _urgency(self) -> int:
+        measure = measure_down(self.loan, self.rule.terms.in_leverage)
+        return urgency_down(measure, self.rule, self.loan)
 
     def _stake(self, step: Step, market: LoanMarket) -> Stake:
         """Above the ceiling nothing is at risk."""
-        measure = measure_down(self.loan, self.rule.terms.in_leverage)
-        urgency = urgency_down(measure, self.rule, self.loan)
         moved = mul_div_down(step.amount, market.debt_price, market.debt_unit)
-        return loan_stake(self.loan, market.bonus_bps, urgency, moved)
+        return loan_stake(self.loan, market.bonus_bps, self._urgency, moved)
 
     def _witnessing(self, market: LoanMarket | None) -> Draft:
         """Put the breach on record, so that the rule's hold begins."""
@@ -249,7 +262,7 @@ class LoanBreach:
             del returned
             return (), now
 
-        plan = Plan(self.verdict.key, "witness", (), now, valued)
+        plan = Plan(self.verdict.key, WITNESS, (), now, valued)
         return Draft(plan, witness_call(self.verdict.key), outcome)
 
 

@@ -14,7 +14,7 @@ from keeper.domain.flights import Receipt
 from keeper.domain.plans import Call, Move, Plan, Stake
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BPS, Address, mul_div_up
+from keeper.domain.units import BPS, Address, mul_div_down, mul_div_up
 from keeper.domain.verdicts import Kind, Measure, Verdict
 
 UNHURRIED: Final = 2**128
@@ -37,7 +37,8 @@ class Draft:
     """A sized plan and the exact call that carries it out; `outcome` reads what that call returned.
 
     `otherwise` drafts with more questions, for when the rehearsal fails or `outcome` says `Unsafe` of a quick draft.
-    Without a `stake` nobody can say what it is worth.
+    Without a `stake` nobody can say what it is worth. `most_gas_price`, in wei, is what the rule lets a unit of
+    gas cost now, where it says so.
     """
 
     plan: Plan
@@ -45,6 +46,7 @@ class Draft:
     outcome: Callable[[bytes], tuple[tuple[Move, ...], Measure]]
     otherwise: Callable[[], Draft] | None = None
     stake: Stake | None = None
+    most_gas_price: int | None = None
 
 
 class Breach(Protocol):
@@ -102,6 +104,18 @@ class Look:
     moves: tuple[Move, ...]
     marks: Marks | None = None
     told: Mapping[str, str] = field(default_factory=dict)
+
+
+def gas_price_down(cap: int, urgency: int) -> int | None:
+    """What a rule with this cap lets a unit of gas cost, in wei; None where nothing bounds it.
+
+    The cap yields to urgency, in basis points; of what it yields a sixteenth is left, for urgency may fall a little
+    before the action is included.
+    """
+    if cap == 0 or urgency >= BPS:
+        return None
+    yielded = mul_div_down(cap, BPS, BPS - urgency) - cap
+    return cap + yielded - mul_div_up(yielded, 1, 16)
 
 
 def beyond(key: RuleKey, unmeasured: Measure) -> Verdict:

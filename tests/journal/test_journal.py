@@ -19,8 +19,9 @@ import pytest
 from sqlalchemy import text
 
 from keeper.domain.errors import JournalBroken, Misconfigured, Unsafe
-from keeper.domain.flights import Purpose, State, Step
+from keeper.domain.flights import Lately, Purpose, State, Step
 from keeper.domain.loans import health_measure
+from keeper.domain.plans import WITNESS
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import NO_DEBT, WAD
 from keeper.domain.verdicts import Kind, Verdict
@@ -253,6 +254,31 @@ def test_what_an_action_lost__is_kept_by_the_block_it_is_in_and_forgotten_with_i
     assert journal.tolls(["0", "1", "2"]) == {"0": ("0xbb", None), "1": ("0xaa", 7)}
     journal.prune(before=1, ended_before=2**40)
     assert journal.tolls(["0", "1"]) == {"1": ("0xaa", 7)}
+
+
+def test_what_was_done_lately__for_an_owner__is_how_often_until_when_and_how_many_reverted_in_a_row(
+    journal: Journal,
+) -> None:
+    def write(name: str, number: int, purpose: Purpose = Purpose.ACT, succeeded: bool | None = None) -> None:
+        planned = intent(name, block(number), STRANGER if name.startswith("other") else OWNER)
+        action = WITNESS if name.startswith("witness") else "deleverage"
+        planned = replace(planned, plan=replace(planned.plan, action=action))
+        journal.open_intent(planned, CHAIN, KEEPER, number, replace(attempt(number), purpose=purpose))
+        if succeeded is not None:
+            receipt = replace(RECEIPT, hash=attempt(number).hash, succeeded=succeeded)
+            journal.record(name, Step(number, State.INCLUDED, "receipt: so", receipt))
+
+    write("before", 1, succeeded=False)
+    write("reverted", 2, succeeded=False)
+    assert journal.lately(1) == {OWNER: Lately(1, 2, 1)}
+    write("acted", 3, succeeded=True)
+    assert journal.lately(1) == {OWNER: Lately(2, 3, 0)}
+    write("reverted again", 4, succeeded=False)
+    write("witness", 5, succeeded=False)
+    write("cancelled", 6, Purpose.CANCEL, succeeded=True)
+    write("under way", 7)
+    write("other", 8)
+    assert journal.lately(1) == {OWNER: Lately(5, 7, 2), STRANGER: Lately(1, 8, 0)}
 
 
 def test_a_breaker__that_was_reset__counts_only_what_was_opened_since(journal: Journal) -> None:

@@ -7,15 +7,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keeper.app import open_keeper
 from keeper.chain.loans import Loans
 from keeper.devnet.actors import move_pool_to
 from keeper.devnet.world import World
 from keeper.domain.loans import Band, Limits, LoanRule, Terms
+from keeper.domain.plans import Worth, no_dearer
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import NOBODY, WAD
+from keeper.domain.units import BPS, GWEI, NOBODY, WAD
 from keeper.domain.verdicts import Kind
+from keeper.positions.port import gas_price_down
 from keeper.protocols.loan_thresholds import (
     CHECK,
     SET_RULE_AND_TERMS,
@@ -169,3 +173,49 @@ def test_a_loan_with_a_hold__is_witnessed_first_and_acted_on_when_the_breach_has
         (intent,) = turn(keeper).intents
         assert intent.plan.action == "deleverage"
         assert turn(keeper).verdicts[0].kind is Kind.WITHIN
+
+
+def test_an_action__under_a_cap_on_the_price_of_gas__bids_no_more_than_the_cap_and_is_not_sent_above_it(
+    world: World, keeper: Keeper
+) -> None:
+    """What the contract would compare is the whole price, tip included, and a rehearsal may see none of it."""
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=1.35)
+    write(world, Band(14_000, 17_000, 0), Terms(gas_cap=GWEI // 2))
+    world.automine(False)
+    world.mine(base_fee=GWEI)
+    dear = keeper.turn(keeper.node.head())
+    assert dear.intents == ()
+    assert dear.verdicts[0].why == "gas: the price is above the rule's cap"
+
+    world.mine(base_fee=GWEI // 4)
+    (intent,) = keeper.turn(keeper.node.head()).intents
+    world.mine(base_fee=GWEI // 4)
+    done = keeper.turn(keeper.node.head())
+    assert done.verdicts[0].kind is Kind.WITHIN, done.verdicts[0].why
+    (flight,) = (change.flight for change in done.changes if change.flight.receipt)
+    assert flight.intent.id == intent.id
+    (attempt,) = flight.attempts
+    assert attempt.fees.max_fee < GWEI * 6 // 10
+    assert flight.receipt is not None
+    assert flight.receipt.succeeded
+
+
+@given(st.integers(10**6, 2**32 * 10**6), st.integers(0, BPS - 1))
+def test_the_price_of_gas_to_bid__at_any_cap_and_urgency__is_one_the_contract_takes(
+    cap: int, urgency: int
+) -> None:
+    price = gas_price_down(cap, urgency)
+    assert price is not None
+    assert price >= cap
+    assert price * (BPS - urgency) <= cap * BPS
+    least = Worth(price * 500_000 - 1, "less is at stake")
+    assert no_dearer(least, price, 500_000) == least
+    assert no_dearer(None, price, 500_000).wei == price * 500_000
+
+
+@pytest.mark.parametrize(("cap", "urgency"), [(0, 0), (0, BPS), (10**9, BPS)])
+def test_the_price_of_gas__without_a_cap_or_at_full_urgency__is_bounded_by_nothing(
+    cap: int, urgency: int
+) -> None:
+    assert gas_price_down(cap, urgency) is None
