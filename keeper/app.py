@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from keeper.breakers import BreakerLimits
@@ -55,6 +58,7 @@ from keeper.turn import Keeper, Turn, TurnLimits
 _CHARGES_MORE_THAN_EXECUTION = frozenset({42161, 42170, 421614})
 """Arbitrum's chains count what a transaction costs on Ethereum into its gas."""
 _STANDBY_SECONDS = 0.5
+_LOG = logging.getLogger(__name__)
 KINDS: Mapping[str, Callable[[Node, Address, Sequence[Address], Doubts], Positions]] = {
     "baskets": BasketPositions,
     "feeds": FeedPositions,
@@ -298,7 +302,10 @@ class _Loop:
     _disagreed_since: float | None = None
 
     def tick(self) -> None:
-        """Raises `Superseded`, and only that."""
+        """Raises `Superseded`, and only that: what nobody foresaw costs a turn, is told and logged, and no more.
+
+        The next turn begins with the journal and the chain, as after a restart.
+        """
         try:
             with self.keeper.node.within(self.turn_seconds):
                 head = self.keeper.node.head()
@@ -316,6 +323,8 @@ class _Loop:
             self._no_quorum()
         except KeeperError as error:
             self.on_trouble(error)
+        except Exception as error:  # noqa: BLE001 - a process that ends attends nobody
+            self.on_trouble(_unforeseen(error))
 
     def _no_quorum(self) -> None:
         now = time.monotonic()
@@ -327,6 +336,16 @@ class _Loop:
             raise
         except KeeperError as error:
             self.on_trouble(error)
+
+
+def _unforeseen(error: Exception) -> KeeperError:
+    """A fault of ours in one sentence, its traceback logged: places alone, for the values may hold what is secret."""
+    kind, frames = type(error).__name__, traceback.extract_tb(error.__traceback__)
+    _LOG.error("keeper: %s, at\n%s", kind, "".join(traceback.format_list(frames)).rstrip())
+    where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+    return KeeperError(
+        f"keeper: this turn ended in a {kind} that nobody foresaw, at {where}; the next begins anew"
+    )
 
 
 def look(settings: Settings) -> tuple[Block, list[Look]]:

@@ -232,12 +232,15 @@ def _paid_into_swaps(logs: Sequence[Log], token: Address) -> int:
         if log.address.lower() == token.lower()
         and log.topics[:1] == (_TRANSFER,)
         and len(log.topics) == 3
+        and len(log.data) == 2 + _WORD
         and ("0x" + log.topics[2][-40:].lower(), int(log.data, 16)) in asked
     )
 
 
 def _taken(swap: Log) -> tuple[int, ...]:
-    """What a pool took of its two tokens: the positive ones of the first two words."""
+    """What a pool took of its two tokens: the positive ones of the first two words, whoever else may log the like."""
+    if len(swap.data) < 2 + 2 * _WORD:
+        return ()
     words = [int(swap.data[at : at + _WORD], 16) for at in (2, 2 + _WORD)]
     return tuple(word for word in words if 0 < word < 2**255)
 

@@ -31,7 +31,8 @@ from keeper.breakers import (
     undone_when_final,
     without_quorum,
 )
-from keeper.chain.node import Node, Question, block_of
+from keeper.chain.node import Node, Question
+from keeper.chain.wire import block_of
 from keeper.domain.blocks import Block
 from keeper.domain.errors import NodeRefused
 from keeper.domain.flights import Flight, Receipt
@@ -170,10 +171,11 @@ class Latches:
 
     def _final(self, answer: Any, head: Block) -> Block | None:
         if isinstance(answer, dict):
-            return block_of(answer, "finalized")
+            # Its number is what a quorum has reached; that number's block is what a quorum has there.
+            return self._node.block(block_of(answer, "finalized").number)
         number = head.number - self._final_depth
         return self._node.block(number) if number > 0 else None
 
 
 def _hash(answer: Any) -> str | None:
-    return str(answer["hash"]) if isinstance(answer, dict) and "hash" in answer else None
+    return block_of(answer, "that was final").hash if isinstance(answer, dict) else None

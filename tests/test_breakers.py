@@ -6,6 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keeper.breakers import (
     DAY,
@@ -127,6 +129,18 @@ def test_what_was_sold__beyond_the_rehearsal__trips_by_what_pools_took_for_swaps
 def test_what_was_sold__with_liquidity_put_into_the_same_pool__counts_the_swap_alone() -> None:
     assert too_far_off([selling(10_000, 10_000, provided=(25_000, 9_000))], LIMITS) is None
     assert too_far_off([selling(10_000, 10_101, provided=(25_000,))], LIMITS) is not None
+
+
+@given(topic=st.sampled_from([TRANSFER, SWAP]), data=st.binary(max_size=70), topics=st.integers(0, 3))
+def test_what_was_sold__where_a_token_logs_what_no_pool_would__is_told_by_the_others(
+    topic: str, data: bytes, topics: int
+) -> None:
+    flown = selling(10_000, 10_101)
+    assert flown.receipt is not None
+    for address in (WETH.address, POOL):
+        log = Log(address.lower(), (topic, *["0x" + "00" * 32] * topics), "0x" + data.hex())
+        odd = replace(flown, receipt=replace(flown.receipt, logs=(log, *flown.receipt.logs)))
+        assert too_far_off([odd], LIMITS) == too_far_off([flown], LIMITS)
 
 
 def test_what_was_sold__within_a_day__trips_above_the_limit_of_a_named_token_alone() -> None:

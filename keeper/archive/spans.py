@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from keeper.chain.node import Node, block_of
+from keeper.chain.node import Node
+from keeper.chain.wire import block_of
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Misconfigured, NodeRefused
 from keeper.domain.units import Address

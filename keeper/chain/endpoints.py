@@ -19,16 +19,13 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from keeper.chain.node import Node, Question, block_of, number_of
+from keeper.chain.agreement import CRITICAL, HELD, Believed, agreed_head, decided
+from keeper.chain.node import Node, Question
+from keeper.chain.wire import block_of, number_of
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Misconfigured, NodeRefused, NodeUnreachable, NoQuorum
 
 SEND: Final = "eth_sendRawTransaction"
-CRITICAL: Final = frozenset(
-    {"eth_chainId", "eth_getTransactionCount", "eth_getTransactionReceipt", "eth_getBlockByNumber"}
-)
-"""What one endpoint alone is not believed: a batch with any of these in it is asked of all."""
-_HELD: Final = "eth_getTransactionByHash"
 _HEAD: Final[tuple[Question, ...]] = (("eth_chainId", ()), ("eth_getBlockByNumber", ("latest", False)))
 _UNKNOWN_BLOCK: Final = ("header not found", "unknown block", "block not found", "missing trie node")
 _MOST_WAITING: Final = 8
@@ -167,7 +164,7 @@ class Endpoints(Node):
         """The result of one call; `NodeRefused` when it is an error, `NoQuorum` when too few agree on it."""
         if method == SEND:
             return self._send(params)
-        if method in CRITICAL or method == _HELD:
+        if method in CRITICAL or method == HELD:
             (answer,) = self._ask_all([(method, params)])
             if isinstance(answer, NodeRefused):
                 raise answer
@@ -280,12 +277,9 @@ class Endpoints(Node):
 
     def _same(self, heads: dict[_Member, Block]) -> Block | None:
         """The head a quorum gives already, which spares waiting for the slow."""
-        # Whole headers: a liar may leave the hash and change what hangs on it.
-        (block, count), *others = Counter(heads.values()).most_common(2)
-        if count < self.quorum or (others and others[0][1] == count):
-            return None
+        block = agreed_head(list(heads.values()), self.quorum)
         # Those who lag may be the first to answer.
-        return None if self._head is not None and block.number < self._head.number else block
+        return None if block is None or (self._head and block.number < self._head.number) else block
 
     def _highest(self, heads: dict[_Member, Block]) -> Block:
         """The highest block whose hash a quorum gives, those further ahead being asked what they have there."""
@@ -465,9 +459,9 @@ class Endpoints(Node):
             elif member in self._readable():
                 member.answered()
                 answers.append(outcome)
-                decided = [self._decided(q, [a[n] for a in answers]) for n, q in enumerate(questions)]
-                if all(each is not None for each in decided):
-                    return [each[0] for each in decided if each is not None]
+                found = [self._decided(q, [a[n] for a in answers]) for n, q in enumerate(questions)]
+                if all(each is not None for each in found):
+                    return [each[0] for each in found if each is not None]
         if len(answers) < self.quorum:
             ailing = "; ".join(filter(None, map(self._ailing, self._members)))
             raise NoQuorum(
@@ -477,35 +471,13 @@ class Endpoints(Node):
         return [self._verdict(q, [a[n] for a in answers]) for n, q in enumerate(questions)]
 
     def _verdict(self, question: Question, answers: list[Any]) -> Any:
-        decided = self._decided(question, answers)
-        if decided is not None:
-            return decided[0]
+        found = self._decided(question, answers)
+        if found is not None:
+            return found[0]
         return NodeRefused(f"{question[0]}: the endpoints do not agree on the answer")
 
-    def _decided(self, question: Question, answers: list[Any]) -> tuple[Any] | None:
-        """The answer a quorum stands behind, in a tuple since it may be None; None while there is none."""
-        method, params = question
-        if method == _HELD:
-            held = next((a for a in answers if isinstance(a, dict)), None)
-            return (held,) if held is not None or len(answers) >= self.quorum else None
-        if method not in CRITICAL:
-            told = next((a for a in answers if not isinstance(a, NodeRefused)), answers[0])
-            return (told,)
-        if method == "eth_getBlockByNumber" and params[0] in ("finalized", "safe"):
-            return self._reached(answers)
-        counted = Counter(_gist(method, answer) for answer in answers).most_common(2)
-        if counted[0][1] < self.quorum or (len(counted) == 2 and counted[1][1] == counted[0][1]):
-            return None
-        return (next(a for a in answers if _gist(method, a) == counted[0][0]),)
-
-    def _reached(self, answers: list[Any]) -> tuple[Any] | None:
-        """The highest block that a quorum has reached, some being ahead of others."""
-        known = [a for a in answers if isinstance(a, dict) and isinstance(a.get("number"), str)]
-        known.sort(key=lambda header: number_of(header["number"], "a block's number"), reverse=True)
-        if len(known) >= self.quorum:
-            return (known[self.quorum - 1],)
-        others = [a for a in answers if a not in known]
-        return (others[0],) if len(others) >= self.quorum else None
+    def _decided(self, question: Question, answers: list[Any]) -> Believed | None:
+        return decided(*question, answers, self.quorum)
 
     # Sending.
 
@@ -564,16 +536,3 @@ def _elsewhere(refusal: NodeRefused) -> bool:
     """Whether another endpoint may well answer what this one refused."""
     said = refusal.message.lower()
     return refusal.is_about_rate or refusal.code == -32001 or any(text in said for text in _UNKNOWN_BLOCK)
-
-
-def _gist(method: str, answer: Any) -> object:
-    """What must be the same of two answers for them to agree; nodes differ in what else they add."""
-    if isinstance(answer, NodeRefused):
-        return "refused"
-    if isinstance(answer, dict):
-        if method == "eth_getTransactionReceipt":
-            return tuple(answer.get(name) for name in ("transactionHash", "blockHash", "status", "gasUsed"))
-        return tuple(answer.get(n) for n in ("hash", "number", "parentHash", "timestamp", "baseFeePerGas"))
-    if isinstance(answer, str) and answer.startswith("0x"):
-        return answer.lower().removeprefix("0x").lstrip("0")
-    return repr(answer)

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from json import JSONDecodeError
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 from weakref import finalize
@@ -24,6 +23,7 @@ from web3.exceptions import Web3Exception
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
+from keeper.chain.wire import block_of, bytes_of, checked, number_of, why_not_parsed
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Misconfigured, NodeRefused, NodeUnreachable
 from keeper.domain.units import Address
@@ -31,12 +31,13 @@ from keeper.domain.units import Address
 Named = Callable[[bytes], Mapping[str, str]]
 Question = tuple[str, Sequence[Any]]
 """A JSON-RPC method and its parameters."""
-# The last two are how web3.py takes an answer of the wrong shape.
+# ValueError is JSON that cannot be read or has a number of thousands of digits, RecursionError one of thousands of
+# brackets; the last two are how web3.py takes an answer of the wrong shape.
 _NO_ANSWER: Final = (
     HTTPException,
     OSError,
-    JSONDecodeError,
-    UnicodeError,
+    ValueError,
+    RecursionError,
     Web3Exception,
     AttributeError,
     TypeError,
@@ -46,7 +47,11 @@ _ASKS_FOR_REST: Final = frozenset({429, 503})
 _LONGEST_REST: Final = 300.0
 _LONGEST_OWN_REST: Final = 32.0
 _PIECE: Final = 2**16
-_MOST_BYTES: Final = 2**28
+# The longest answers we ask for: a lens's row of a rule is 256 bytes in 512 letters, and all rules near a trigger come
+# in one batch, 51 MB for 100,000 of them; a block with its transactions is 8 MiB at most in RLP (EIP-7934), and two to
+# three times that in JSON.
+_MOST_BYTES: Final = 2**26
+_LONGEST_MESSAGE: Final = 2_000
 
 
 class _Failed(HTTPException):
@@ -123,6 +128,9 @@ class _Provider(JSONBaseProvider):
             if time.monotonic() > give_up_at or len(told) > _MOST_BYTES:
                 raise _Failed(f"{len(told)} bytes and no end within {self.seconds:.1f} s")
         answer.close()  # which it is by itself only when its end came as a surprise
+        objection = why_not_parsed(told)
+        if objection:
+            raise _Failed(f"{len(told)} bytes {objection}")
         return bytes(told)
 
 
@@ -186,7 +194,7 @@ class Node:
         except _NO_ANSWER as error:
             raise self._unreachable(method, error) from error
         try:
-            return _result(method, answer)
+            return _result(method, params, answer)
         except NodeRefused as refusal:
             self._heed(refusal)
             raise
@@ -217,9 +225,10 @@ class Node:
         except _NO_ANSWER as error:
             raise self._unreachable(questions[0][0], error) from error
         results: list[Any] = []
-        for (method, _), answer in zip(questions, _in_order(answers, len(questions), self.name), strict=True):
+        told = _in_order(answers, len(questions), self.name)
+        for (method, params), answer in zip(questions, told, strict=True):
             try:
-                results.append(_result(method, answer))
+                results.append(_result(method, params, answer))
             except NodeRefused as refusal:
                 self._heed(refusal)
                 results.append(refusal)
@@ -287,59 +296,26 @@ def _rest_asked(header: str | None) -> float | None:
     return min(max(seconds, 0.0), _LONGEST_REST)
 
 
-def block_of(header: Any, tag: str) -> Block:
-    """A header as JSON-RPC writes it, as a `Block`."""
-    try:
-        block = Block(
-            number=int(header["number"], 16),
-            hash=header["hash"],
-            parent=header["parentHash"],
-            timestamp=int(header["timestamp"], 16),
-            base_fee=int(header.get("baseFeePerGas") or "0x0", 16),
-        )
-        bytes.fromhex(block.hash.removeprefix("0x"))
-        if max(block.number, block.timestamp) >= 2**63:
-            raise ValueError("no chain is that long")
-        return block
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise NodeUnreachable(f"node: no readable header for block {tag}") from error
-
-
-def bytes_of(answer: Any, method: str) -> bytes:
-    """Bytes as JSON-RPC writes them; `NodeUnreachable` for what is none."""
-    try:
-        return bytes.fromhex(answer.removeprefix("0x"))
-    except (AttributeError, ValueError) as error:
-        raise NodeUnreachable(f"node: the answer to {method} is not bytes") from error
-
-
-def number_of(answer: Any, method: str) -> int:
-    """A number as JSON-RPC writes it; `NodeUnreachable` for what is none."""
-    try:
-        return int(answer, 16)
-    except (TypeError, ValueError) as error:
-        raise NodeUnreachable(f"node: the answer to {method} is not a number") from error
-
-
 def _in_order(answers: Any, count: int, name: str) -> list[Any]:
     """A batch's answers by their ids; a missing, doubled or foreign id would shift them to other questions."""
     told = [answer for answer in answers if isinstance(answer, dict)] if isinstance(answers, list) else []
     ids = sorted(answer["id"] for answer in told if isinstance(answer.get("id"), int))
-    if len(ids) != count or ids != list(range(ids[0], ids[0] + count)):
+    if len(told) != count or len(ids) != count or ids != list(range(ids[0], ids[0] + count)):
         raise NodeUnreachable(f"node: {name} answered a batch of {count} with something else")
     return sorted(told, key=lambda answer: int(answer["id"]))
 
 
-def _result(method: str, answer: Any) -> Any:
+def _result(method: str, params: Sequence[Any], answer: Any) -> Any:
+    """What the node answered, if it can be an answer; what it refused is `NodeRefused`, in words that can be shown."""
     if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
         raise NodeUnreachable(f"node: the answer to {method} is not JSON-RPC")
     error = answer.get("error")
     if error is None:
-        return answer["result"]
-    if not isinstance(error, dict):
-        raise NodeRefused(f"{method}: {error}")
-    code, data = error.get("code"), error.get("data")
-    said = str(error.get("message", "no message")).encode("utf-8", "replace").decode()
+        return checked(method, params, answer["result"])
+    code, data = (error.get("code"), error.get("data")) if isinstance(error, dict) else (None, None)
+    said = error.get("message") if isinstance(error, dict) else error
+    said = said if isinstance(said, str) else "no message"
+    said = said[:_LONGEST_MESSAGE].encode("utf-8", "replace").decode()
     raise NodeRefused(
         f"{method}: {said}", code if isinstance(code, int) else 0, data if isinstance(data, str) else ""
     )

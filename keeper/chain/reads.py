@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from keeper.chain.node import Node, Question, bytes_of
+from keeper.chain.node import Node, Question
+from keeper.chain.wire import bytes_of
 from keeper.domain.errors import NodeRefused
 from keeper.domain.plans import Call
 from keeper.protocols.lenses import lent

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from keeper.chain.node import Node, bytes_of, number_of
+from keeper.chain.node import Node
+from keeper.chain.wire import bytes_of, number_of
 from keeper.domain.errors import NodeRefused, Unsafe
 from keeper.domain.plans import Call
 from keeper.domain.units import NOBODY, Address

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from keeper.chain.node import Node, Question, block_of
+from keeper.chain.node import Node, Question
+from keeper.chain.wire import block_of
 from keeper.domain.blocks import Block
 from keeper.domain.errors import NodeRefused
 from keeper.domain.units import Address

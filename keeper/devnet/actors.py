@@ -16,7 +16,8 @@ from eth_abi.abi import decode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from keeper.chain.node import Question, block_of
+from keeper.chain.node import Question
+from keeper.chain.wire import block_of
 from keeper.devnet.transactions import Mined, call_many, calldata, mined, offer, receipt, wait_for
 from keeper.devnet.world import MAX_UINT, POOL_FEE, SLOT0, Amount, Reserve, World, units
 from keeper.domain.blocks import Block

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from keeper.domain.errors import JournalBroken, Misconfigured
 
 WAIT_SECONDS = 5.0
 """How long a statement waits for another process's lock on the file, which only a checkpoint or a backup takes."""
+_OWNER_ALONE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,9 @@ def broken(place: Path, error: Exception) -> JournalBroken:
 
 
 def _dial(place: Path, writing: bool) -> sqlite3.Connection:
+    if writing:
+        with suppress(OSError):  # which SQLite then says in its own words
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _OWNER_ALONE))
     mode = "rwc" if writing else "ro"
     connection = sqlite3.connect(
         f"file:{quote(str(place))}?mode={mode}",

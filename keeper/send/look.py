@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.chain.node import Node, Question
+from keeper.chain.wire import block_of, number_of, receipt_of, spenders_of
 from keeper.domain.blocks import Block
 from keeper.domain.errors import NodeRefused, NodeUnreachable
-from keeper.domain.flights import Flight, Log, Receipt
+from keeper.domain.flights import Flight, Receipt
 from keeper.domain.units import Address
 from keeper.send.flight import Seen
 
@@ -97,7 +98,8 @@ class Look:
         """The hashes of those receipts' blocks that the chain has at their numbers now."""
         numbers = {found.block for each in told for found in each.receipts if isinstance(found, Receipt)}
         asked: list[Question] = [("eth_getBlockByNumber", [hex(number), False]) for number in sorted(numbers)]
-        return {header["hash"] for header in self._node.ask_many(asked) if isinstance(header, dict)}
+        headers = [header for header in self._node.ask_many(asked) if header is not None]
+        return {block_of(header, "of a receipt").hash for header in headers}
 
     def _consumer(self, flight: Flight, final: int) -> str | None:
         """What used the flight's nonce, found by halving; None when the node has no state that old."""
@@ -109,18 +111,17 @@ class Look:
             block = self._node.ask("eth_getBlockByNumber", hex(high), True)
         except NodeRefused:
             return None
-        for transaction in (block or {}).get("transactions", ()):
-            mine = str(transaction["from"]).lower() == self._address.lower()
-            if mine and _number(transaction["nonce"]) == flight.nonce:
-                return str(transaction["hash"])
+        for spender, nonce, hash_ in () if block is None else spenders_of(block, hex(high)):
+            if spender == self._address.lower() and nonce == flight.nonce:
+                return hash_
         return None
 
     def _count_at(self, number: int) -> int:
         return _number(self._node.ask("eth_getTransactionCount", self._address, hex(number)))
 
     def _final(self, header: Any, head: int) -> int:
-        if isinstance(header, dict) and isinstance(header.get("number"), str):
-            return _number(header["number"])
+        if isinstance(header, dict):
+            return block_of(header, "finalized").number
         return max(head - self._final_depth, 0)
 
 
@@ -130,29 +131,14 @@ _FINALIZED: Question = ("eth_getBlockByNumber", ["finalized", False])
 def _number(answer: Any) -> int:
     if isinstance(answer, NodeRefused):
         raise answer
-    if not isinstance(answer, str):
-        raise NodeUnreachable("node: it answered with no number where there must be one")
-    try:
-        return int(answer, 16)
-    except ValueError as error:
-        raise NodeUnreachable("node: it answered with no number where there must be one") from error
+    return number_of(answer, "a count or a balance")
 
 
 def _receipt(answer: Any, hash_: str) -> Receipt | NodeRefused | None:
     """A receipt as JSON-RPC writes it; None for a transaction that is not mined."""
     if isinstance(answer, NodeRefused) or answer is None:
         return answer
-    try:
-        if answer["transactionHash"] != hash_:
-            raise NodeUnreachable(f"node: asked for the receipt of {hash_}, it answered with another")
-        return Receipt(
-            hash=hash_,
-            block=int(answer["blockNumber"], 16),
-            block_hash=answer["blockHash"],
-            succeeded=int(answer["status"], 16) == 1,
-            gas_used=int(answer["gasUsed"], 16),
-            gas_price=int(answer["effectiveGasPrice"], 16),
-            logs=tuple(Log(log["address"], tuple(log["topics"]), log["data"]) for log in answer["logs"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise NodeUnreachable(f"node: its receipt of {hash_} cannot be read") from error
+    found = receipt_of(answer)
+    if found.hash != hash_:
+        raise NodeUnreachable(f"node: asked for the receipt of {hash_}, it answered with another")
+    return found

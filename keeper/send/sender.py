@@ -33,6 +33,7 @@ from keeper.send.failpoints import Name, reach
 from keeper.send.fees import SendLimits, first_fees
 from keeper.send.flight import Action, Finish, Include, Replace, Resend, Wait, next_action
 from keeper.send.look import Look
+from keeper.send.own_words import prove_own_words
 from keeper.send.signers import LocalSigner, Signer, Transaction, check_signed
 
 TRANSFER_GAS = 21_000
@@ -232,6 +233,7 @@ class Sender:
 
     def _replace(self, flight: Flight, action: Replace, head: Block) -> Flight:
         if action.purpose is Purpose.ACT:
+            prove_own_words(flight, self._signer.address)
             objection = self._rehearse(flight, head)
             if objection:
                 return self._write(flight, State.BROADCAST, objection, head)

@@ -219,6 +219,74 @@ def test_a_receipt__that_one_endpoint_makes_up_or_hides__is_not_believed(
     assert held["transactionHash"] == sent
 
 
+FORGED: dict[str, Callable[[Any], Any]] = {
+    "price": lambda told: {**told, "effectiveGasPrice": hex(10**15)},
+    "block": lambda told: {**told, "blockNumber": "0x1"},
+    "logs": lambda told: {**told, "logs": [_log("0x" + "01" * 32)]},
+    "log that is none": lambda told: {**told, "logs": [{"address": 5, "topics": [["a"]], "data": None}]},
+    "lists": lambda _: {"transactionHash": ["x"], "blockHash": ["y"], "status": {}},
+    "no object": lambda _: ["x"],
+}
+
+
+def _log(data: str) -> dict[str, Any]:
+    return {"address": SENDER, "topics": [], "data": data}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_receipt__forged_by_the_first_to_answer__is_not_believed(
+    three: tuple[Endpoints, list[Proxy]], anvil: Anvil, forged: str
+) -> None:
+    node, proxies = three
+    sent = anvil.node.ask("eth_sendTransaction", {"from": SENDER, "to": DEV_ACCOUNTS[1], "value": "0x1"})
+    mine(anvil)
+    node.head()
+    proxies[2].on("eth_getTransactionReceipt", Rewrite(FORGED[forged]))
+    for proxy in proxies[:2]:
+        proxy.rules.append(lambda call: time.sleep(0.1) if "Receipt" in call["method"] else None)
+    honest = anvil.node.ask("eth_getTransactionReceipt", sent)
+    assert node.ask("eth_getTransactionReceipt", sent) == honest
+    assert node.ask_each([("eth_getTransactionReceipt", [sent])]) == [honest]
+
+
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parentHash": ["x"]},
+        {"parentHash": "\ud800"},
+        {"baseFeePerGas": "0x" + "f" * 400},
+        {"baseFeePerGas": "-0xfff"},
+        {"number": "-0x1"},
+        {"hash": 5},
+    ],
+    ids=repr,
+)
+def test_a_head__that_cannot_be_one__is_no_vote_and_costs_its_endpoint_its_place(
+    three: tuple[Endpoints, list[Proxy]], anvil: Anvil, place: int, change: dict[str, Any]
+) -> None:
+    node, proxies = three
+    node.head()
+    proxies[place].on("eth_getBlockByNumber", Rewrite(lambda header: header and {**header, **change}))
+    mine(anvil)
+    assert node.head() == anvil.node.head()
+    final = node.ask("eth_getBlockByNumber", "finalized", False)
+    assert final == anvil.node.ask("eth_getBlockByNumber", "finalized", False)
+    time.sleep(0.2)
+    assert node.health()[place].failures > 0
+
+
+def test_a_balance_or_a_call__that_cannot_be_one__is_asked_of_the_next(
+    three: tuple[Endpoints, list[Proxy]],
+) -> None:
+    node, proxies = three
+    head = node.head()
+    proxies[0].on("eth_getBalance", Rewrite(lambda _: "-0x" + "f" * 9_000))
+    proxies[0].on("eth_call", Rewrite(lambda _: ["x"]))
+    assert node.ask_number("eth_getBalance", SENDER, "latest") == 10_000 * 10**18
+    assert node.call(SENDER, b"", head.hash) == b""
+
+
 def test_finality__is_as_far_as_a_quorum_has_it(three: tuple[Endpoints, list[Proxy]], anvil: Anvil) -> None:
     node, proxies = three
     mine(anvil, 100)

@@ -66,6 +66,7 @@ def test_a_batch_answered_out_of_order__is_put_in_order(node_answering: Callable
         lambda rows: [*rows[:2], {**rows[2], "id": 999}],
         lambda rows: [*rows[:2], {**rows[2], "id": None}],
         lambda rows: [*rows[:2], "?"],
+        lambda rows: [*rows, {**rows[2], "id": rows[2]["id"] - 0.5}],
         lambda rows: {"jsonrpc": "2.0", "id": 1, "error": {"code": -32600, "message": "no batches"}},
     ],
 )
@@ -86,6 +87,36 @@ def test_an_answer_that_is_not_json_rpc__is_no_answer(
         node_answering(lambda _: body).ask("eth_chainId")
 
 
+@pytest.mark.parametrize(
+    "result",
+    ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, "1" * 5_000, '"\\ud800"', "NaN"],
+    ids=["deep list", "deep object", "long number", "surrogate", "not a number"],
+)
+def test_json_that_no_reader_is_made_for__is_no_answer(
+    node_answering: Callable[[Answer], Node], result: str
+) -> None:
+    node = node_answering(
+        lambda asked: (
+            f'{{"id": {asked["id"]}, "result": {result}}}'
+            if isinstance(asked, dict)
+            else "[" + ",".join(f'{{"id": {each["id"]}, "result": {result}}}' for each in asked) + "]"
+        )
+    )
+    with pytest.raises(NodeUnreachable):
+        node.ask_number("eth_chainId")
+    with pytest.raises(NodeUnreachable):
+        node.ask_many([("eth_chainId", []), ("eth_blockNumber", [])])
+
+
+def test_more_parts_than_any_answer_has__are_not_read_at_all(
+    node_answering: Callable[[Answer], Node],
+) -> None:
+    many = "[" + "[]," * 2**20 + "[]]"
+    node = node_answering(lambda asked: f'{{"id": {asked["id"]}, "result": {many}}}')
+    with node.within(20), pytest.raises(NodeUnreachable, match=r"\d+ bytes of more than 1048576 parts"):
+        node.ask("eth_getLogs", {})
+
+
 @pytest.mark.parametrize("result", ["null", '"0xzz"', "7", "[]", "{}"])
 def test_a_result_of_the_wrong_kind__is_no_answer(
     node_answering: Callable[[Answer], Node], result: str
@@ -99,7 +130,15 @@ def test_a_result_of_the_wrong_kind__is_no_answer(
 
 
 @pytest.mark.parametrize(
-    "error", ['{"code": null}', '{"code": "x", "message": "\\ud800"}', '"no"', '{"data": {}}']
+    "error",
+    [
+        '{"code": null}',
+        '{"code": "x", "message": "\\ud800"}',
+        '"no"',
+        '"\\ud800"',
+        '{"data": {}}',
+        '{"code": 1e999, "message": {"a": [1]}}',
+    ],
 )
 def test_an_error_of_any_shape__is_a_refusal_that_can_be_written_down(
     node_answering: Callable[[Answer], Node], error: str
@@ -108,6 +147,14 @@ def test_an_error_of_any_shape__is_a_refusal_that_can_be_written_down(
     with pytest.raises(NodeRefused) as caught:
         node.ask("eth_call")
     str(caught.value).encode()
+
+
+def test_an_error_of_a_million_letters__is_told_in_a_few(node_answering: Callable[[Answer], Node]) -> None:
+    error = json.dumps({"code": 3, "message": "a" * 10**6})
+    node = node_answering(lambda asked: f'{{"id": {asked["id"]}, "error": {error}}}')
+    with pytest.raises(NodeRefused) as caught:
+        node.ask("eth_call")
+    assert len(str(caught.value)) < 2_100
 
 
 def test_an_error__keeps_its_code_and_data(node_answering: Callable[[Answer], Node]) -> None:

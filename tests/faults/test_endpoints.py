@@ -40,6 +40,18 @@ FAULTS: dict[str, Break] = {
     "backdates": lambda proxy: proxy.on(
         "eth_getBlockByNumber", Rewrite(lambda header: header and {**header, "timestamp": "0x1"})
     ),
+    "heads with lists": lambda proxy: proxy.on(
+        "eth_getBlockByNumber", Rewrite(lambda header: header and {**header, "parentHash": ["x"]})
+    ),
+    "receipts with lists": lambda proxy: proxy.on(
+        "eth_getTransactionReceipt", Rewrite(lambda _: {"transactionHash": ["x"], "status": {}, "logs": 5})
+    ),
+    "prices a thousandfold": lambda proxy: proxy.on(
+        "eth_getTransactionReceipt", Rewrite(lambda told: told and {**told, "effectiveGasPrice": hex(10**15)})
+    ),
+    "balances below nothing": lambda proxy: proxy.on(
+        "eth_getBalance", Rewrite(lambda _: "-0x" + "f" * 9_000)
+    ),
     "calls all final": lambda proxy: proxy.on(
         "eth_getBlockByNumber", Rewrite(lambda header: header and {**header, "number": hex(10**6)})
     ),

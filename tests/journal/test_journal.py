@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,16 @@ def test_a_journals_file__once_open__logs_ahead_and_waits_for_the_disk_at_every_
         held = [journal._connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in asked]
         assert held == ["wal", 2, 1]
         assert path.with_name("keeper.db-wal").exists()
+
+
+def test_a_journals_file__as_it_is_made__is_its_owners_alone(path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with Journal(path):
+            made = [path, *(path.with_name(f"keeper.db-{part}") for part in ("wal", "shm"))]
+            assert [stat.S_IMODE(each.stat().st_mode) for each in made] == [0o600] * 3
+    finally:
+        os.umask(before)
 
 
 def test_a_flight__written_step_by_step__is_read_back_whole(journal: Journal) -> None:
