@@ -166,3 +166,15 @@ def test_a_room__on_disk__is_in_the_table_and_in_the_drawing_of_the_rooms() -> N
     rooms -= {"__init__"}
     assert set(re.findall(r"`(\w+)`", table)) == rooms
     assert set(re.findall(r"[a-z]\w+", drawing.removeprefix("text"))) == rooms
+
+
+def test_the_two_pages_on_gas__each_name_the_others_figure() -> None:
+    gas, performance = (
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("gas.md", "performance.md")
+    )
+    measured = re.search(r"^\| deleverage \| 3\.0\.2 \|.* ([\d.]+) \|$", gas, re.MULTILINE)
+    benched = re.search(r"^\| `deleverage_gas_ratio`[^|]*\| ([\d.]+) ", performance, re.MULTILINE)
+    assert measured is not None
+    assert benched is not None
+    assert f"says {measured[1]} of" in " ".join(performance.split())
+    assert f"says {benched[1]} of" in " ".join(gas.split())
