@@ -167,6 +167,27 @@ def test_a_plan__as_a_table__names_its_rule_its_rivals_and_its_doubts(
     assert "…" not in done.stdout
 
 
+def test_a_plan__told_several_cooldowns_and_looks__tries_each(tmp_path: Path) -> None:
+    words = [
+        "--target",
+        "0.5",
+        "--trials",
+        "0",
+        "--paths",
+        "0",
+        "--folds",
+        "0",
+        "--out",
+        str(tmp_path),
+        *SOME,
+    ]
+    found = told(
+        "plan", "basket", *words, "--cooldown", "0", "--cooldown", "86400", "--look", "1", "--look", "24"
+    )
+    assert "The rule is the best of 800 tried" in found["doubts"][0]
+    assert found["planned"]["rule"]["cooldown"] in {0, 86_400}
+
+
 def test_a_plan__on_dask_without_a_scheduler__is_refused() -> None:
     done = CliRunner().invoke(cli, ["plan", "basket", "--target", "0.5", "--backend", "dask", *SOME])
     assert "--backend dask needs --scheduler" in str(done.exception)

@@ -42,6 +42,14 @@ Premium = Annotated[float, typer.Option("--premium-bps", help="Of a flash loan."
 Capital = Annotated[float, typer.Option(help="Net worth to begin with.", min=1e-6)]
 Cooldown = Annotated[int, typer.Option(help="Seconds between actions.", min=0)]
 Look = Annotated[int, typer.Option(help="Judge every so many bars.", min=1)]
+Cooldowns = Annotated[
+    list[int] | None,
+    typer.Option("--cooldown", help="Seconds between actions; of several each is tried.", min=0),
+]
+Looks = Annotated[
+    list[int] | None,
+    typer.Option("--look", help="Judge every so many bars; of several each is tried.", min=1),
+]
 Scaling = Annotated[
     Literal["fixed", "with", "against"],
     typer.Option(help="Whether the band moves with volatility, or against it."),

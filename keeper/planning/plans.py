@@ -19,7 +19,7 @@ from keeper.planning.options import (
     CloseFactor,
     Column,
     Compare,
-    Cooldown,
+    Cooldowns,
     Depth,
     End,
     Ether,
@@ -31,7 +31,7 @@ from keeper.planning.options import (
     Json,
     Keep,
     Latency,
-    Look,
+    Looks,
     Out,
     Paths,
     Premium,
@@ -72,8 +72,8 @@ def plan_basket(
     failures: Failures = 0.05,
     latency: Latency = 1,
     capital: Capital = 100_000.0,
-    cooldown: Cooldown = 0,
-    look: Look = 1,
+    cooldown: Cooldowns = None,
+    look: Looks = None,
     trials: Trials = 256,
     paths: Paths = 60,
     folds: Folds = 4,
@@ -96,7 +96,7 @@ def plan_basket(
     costs = costs_of("basket", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
     question = basket_question(
         histories(prices, column, start, end), target, wish(objective, at_most, risk_aversion), costs, capital,
-        [float(cooldown)], [float(look)],
+        cooldown or [0], look or [1],
     )  # fmt: skip
     question = beside(question, compare, targets=target)
     tell_plan(
@@ -140,8 +140,8 @@ def plan_loan(
     latency: Latency = 1,
     premium_bps: Premium = 0.0,
     capital: Capital = 100_000.0,
-    cooldown: Cooldown = 0,
-    look: Look = 1,
+    cooldown: Cooldowns = None,
+    look: Looks = None,
     trials: Trials = 256,
     paths: Paths = 60,
     folds: Folds = 4,
@@ -173,7 +173,7 @@ def plan_loan(
     question = loan_question(
         history, Lending(liquidation_threshold, close_factor, 0.95, bonus), aim,
         wish(objective, at_most, risk_aversion), costs, (supply_rate, borrow_rate), capital,
-        [float(cooldown)], [float(look)], Assets(collateral, debt, debt_decimals),
+        cooldown or [0], look or [1], Assets(collateral, debt, debt_decimals),
     )  # fmt: skip
     question = beside(question, compare, threshold=liquidation_threshold)
     tell_plan(
@@ -204,8 +204,8 @@ def plan_range(
     failures: Failures = 0.05,
     latency: Latency = 1,
     capital: Capital = 100_000.0,
-    cooldown: Cooldown = 0,
-    look: Look = 1,
+    cooldown: Cooldowns = None,
+    look: Looks = None,
     trials: Trials = 256,
     paths: Paths = 60,
     folds: Folds = 4,
@@ -229,7 +229,7 @@ def plan_range(
     (history,) = histories(prices, column, start, end)
     question = range_question(
         history, fee_yield, wish(objective, at_most, risk_aversion), costs, capital,
-        [float(cooldown)], [float(look)],
+        cooldown or [0], look or [1],
     )  # fmt: skip
     question = beside(question, compare)
     tell_plan(
