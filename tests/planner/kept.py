@@ -16,7 +16,7 @@ from keeper.domain.ranges import UNBOUNDED_HIGH, UNBOUNDED_LOW, Direction, Leavi
 from keeper.domain.units import BASE, BPS, NOBODY, WAD, Address
 from keeper.planner.bars import History
 from keeper.planner.cases import Case, basket_case, loan_case, range_case
-from keeper.planner.costs import GAS_UNITS, Costs
+from keeper.planner.costs import Costs
 from keeper.planner.results import YEAR, Kind
 from keeper.planner.simulate_loan import Lending
 from keeper.protocols import basket_thresholds, range_thresholds
@@ -40,7 +40,7 @@ _POSITION: Final = (
 class Kept:
     """What there is on the chain, how to look at it, and what the planner takes for it.
 
-    A measure above the `middle` is above its band; `gas_units` are of one action.
+    A measure above the `middle` is above its band; `rule` is the planner's, by its columns.
     """
 
     kind: Kind
@@ -49,11 +49,6 @@ class Kept:
     middle: float
     case: Callable[[History, Costs], Case]
     rule: dict[str, float]
-
-    @property
-    def gas_units(self) -> int:
-        """As the planner has them where nothing else is said."""
-        return GAS_UNITS[self.kind]
 
 
 def keep_loan(world: World, floor: float, ceiling: float) -> Kept:

@@ -37,7 +37,7 @@ _WHOLE_STEPS: Final = 10**6
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One action on the chain: its bar, which end of the band it met, money, and units of gas.
+    """One action on the chain: its bar, which end of the band it met, and money.
 
     `sold` is what went into the pool, `lost` that less what came out, `gas` what the keeper paid; all in US dollars.
     """
@@ -47,7 +47,6 @@ class Deed:
     sold: float
     lost: float
     gas: float
-    gas_used: int
 
 
 def path_of_thursday(world: World, start: str, end: str) -> tuple[Scenario, History]:
@@ -179,7 +178,7 @@ def _deed(world: World, bar: int, usd: float, receipt: Receipt, is_above: bool) 
             for money in dollars_of(world, log.data, usd):
                 into, out = into + max(money, 0.0), out + max(-money, 0.0)
     side = FAILED if not receipt.succeeded else UP if is_above else DOWN
-    return Deed(bar, side, into, into - out, receipt.gas_cost / 1e18 * usd, receipt.gas_used)
+    return Deed(bar, side, into, into - out, receipt.gas_cost / 1e18 * usd)
 
 
 def dollars_of(world: World, swap: str, usd: float) -> tuple[float, float]:

@@ -132,76 +132,32 @@ def test_a_range__through_black_thursday_on_the_chain_and_in_the_planner__is_mov
     require_parity("range", deeds, seen, life_of(kept, traded, costs), least=3)
 
 
-def late(kind: Kind, world: World, quarter: int) -> tuple[Kept, list[float], int]:
-    """A position, prices on which it is filled a bar late, tried in vain, and filled again; and when the turn comes."""
+QUARTER = 900
+LATE: dict[Kind, tuple[int, int, int, int]] = {
+    "loan": (1_680, 1_420, 1_440, 1_950),
+    "basket": (1_600, 1_440, 1_470, 2_200),
+    "range": (1_790, 1_615, 1_640, 2_000),
+}
+"""Prices at which a band is left, left again, found again in vain, and left at its other end."""
+
+
+def keep_late(kind: Kind, world: World) -> Kept:
+    """A position of the kind whose band those prices leave."""
     if kind == "loan":
-        prices = [
-            2_000,
-            2_000,
-            1_680,
-            1_681,
-            1_681,
-            1_681,
-            1_681,
-            1_420,
-            1_440,
-            1_440,
-            1_440,
-            1_950,
-            1_951,
-            1_951,
-            1_951,
-            1_951,
-        ]
-        return keep_loan(world, 1.4, 1.9), prices, 0
-    if kind == "basket":
-        prices = [
-            2_000,
-            2_000,
-            1_600,
-            1_601,
-            1_601,
-            1_601,
-            1_601,
-            1_440,
-            1_470,
-            1_470,
-            1_470,
-            2_200,
-            2_201,
-            2_201,
-            2_201,
-            2_201,
-        ]
-        return keep_basket(world, 500), prices, 0
-    prices = [
-        2_000,
-        2_000,
-        1_790,
-        1_791,
-        1_791,
-        1_791,
-        1_791,
-        1_615,
-        1_640,
-        1_640,
-        1_640,
-        2_000,
-        2_001,
-        2_001,
-        2_001,
-        2_001,
-    ]
-    return keep_range(world, 1, 300), prices, quarter - 24
+        return keep_loan(world, 1.4, 1.9)
+    return keep_basket(world, 500) if kind == "basket" else keep_range(world, 1, 300)
 
 
 @pytest.mark.parametrize("kind", ["loan", "basket", "range"])
 def test_a_keeper__a_bar_late_on_the_chain_and_in_the_planner__fills_and_fails_alike(
     world: World, tmp_path: Path, kind: Kind
 ) -> None:
-    impact = impact_of_pool(world)
-    kept, prices, settle = late(kind, world, 900)
+    impact, kept = impact_of_pool(world), keep_late(kind, world)
+    low, lower, back, high = LATE[kind]
+    # The price that a late fill meets is a dollar off the one that was judged.
+    prices = [2_000, 2_000, low, *[low + 1] * 4, lower, *[back] * 3, high, *[high + 1] * 4]
     scenario, history = path_of(world, prices)
+    settle = QUARTER - 24 if kind == "range" else 0
     with keeper_of(world, tmp_path, f"{kind}s", kept.thresholds) as keeper:
         deeds, _ = live(world, keeper, scenario, kept.look, kept.middle, settle, is_late=True)
     actions = life_of(kept, history, Costs(FEE, impact, GAS_UNITS[kind], delay=1)).actions
