@@ -277,23 +277,20 @@ def test_terms__that_follow_volatility__come_back_as_written_and_are_forgotten_w
 MEASURE = """
 # pragma version ==0.4.3
 # pragma evm-version cancun
+from contracts import volatility_bands
+
 answer: uint256
-since: uint256
 
 @external
-def show(answer: uint256, since: uint256):
+def show(answer: uint256):
     self.answer = answer
-    self.since = since
 
 @external
 @view
-def sigma(feed: address) -> uint256:
-    return self.answer
-
-@external
-@view
-def age(feed: address) -> uint256:
-    return self.since
+def floor_health(feed: address, sigmas_bps: uint256, horizon: uint256) -> uint256:
+    if self.answer == 0:
+        return 0
+    return volatility_bands._floor_health(sigmas_bps, self.answer, horizon, 0, max_value(uint256))
 """
 
 
@@ -304,10 +301,9 @@ def age(feed: address) -> uint256:
     st.integers(1, 2**24 - 1),
     st.integers(1, 2**32 - 1),
     st.one_of(st.just(0), st.integers(1, 10**22)),
-    st.integers(0, 4 * DAY),
 )
 def test_a_band_that_follows_volatility__whatever_is_measured__is_the_keepers_to_the_digit_and_keeps_its_bounds(
-    shown: tuple[Any, Any], rule: Rule, above: int, sigmas: int, horizon: int, sigma: int, age: int
+    shown: tuple[Any, Any], rule: Rule, above: int, sigmas: int, horizon: int, sigma: int
 ) -> None:
     rules, measure = shown
     highest = rule.floor_bps + above
@@ -315,19 +311,18 @@ def test_a_band_that_follows_volatility__whatever_is_measured__is_the_keepers_to
     rule = replace(rule, ceiling_bps=max(rule.ceiling_bps, -(-(rule.target_bps + 1) * 10_050 // 10_000)))
     with boa.env.anchor():
         written(rules, rule, terms=terms)
-        measure.show(sigma, age)
+        measure.show(sigma)
         floor, target, ceiling, is_known = rules.band_of(OWNER, 0)
-    known = sigma if age <= 3 * DAY else 0
     here = LoanRule(
         Address(WETH),
         Address(USDC),
         Band(rule.floor_bps, rule.target_bps, rule.ceiling_bps),
         Limits(100, 0, 1, NOW, Address(OWNER)),
         LoanTerms(highest_bps=highest, sigmas_bps=sigmas, horizon=horizon, feed=Address(STRANGER)),
-        known,
+        sigma,
     )
     assert (floor, target, ceiling) == tuple(getattr(standing(here), name) for name in Band.__slots__)
-    assert is_known == (known != 0)
+    assert is_known == (sigma != 0)
     assert rule.floor_bps <= floor <= highest
     assert is_known or floor == highest
     # Wherever it stands, it is a band that an owner could have written.

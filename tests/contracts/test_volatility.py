@@ -13,6 +13,7 @@ from boa.interpret import set_search_paths
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keeper.domain.volatility import MOST_AGE, floor_up
 from tests.contracts.loan_stage import CONTRACTS, NOW
 
 STRANGER = "0x" + "22" * 20
@@ -233,6 +234,33 @@ def test_sigma__storm_then_calm__half_of_its_square_is_forgotten_in_a_half_life(
 
 
 # Those who would have it otherwise: V1 to V5 of the interface
+
+
+def test_floor_health__of_what_was_measured__is_the_keepers_to_the_digit_and_none_while_too_little_or_too_old(
+    volatility: Any, feed: Any
+) -> None:
+    asked = (feed.address, 20_000, 7 * 86_400)
+    assert volatility.floor_health(*asked) == 0
+    boa.env.timestamp += HOUR
+    volatility.poke(feed.address)
+    for n in range(HALF_LIFE // (12 * HOUR)):
+        assert volatility.floor_health(*asked) == 0
+        lived(volatility, feed, [2_500 * (1.03 if n % 2 else 1.0) + n], 12 * HOUR)
+    sigma = volatility.sigma(feed.address)
+    assert sigma > 0
+    wanted = floor_up(20_000, sigma, 7 * 86_400, 0, 2**256 - 1)
+    assert volatility.floor_health(*asked) == wanted > 10_000
+    boa.env.timestamp += volatility.MAX_AGE()
+    assert volatility.floor_health(*asked) == wanted
+    boa.env.timestamp += 1
+    assert volatility.floor_health(*asked) == 0
+    assert volatility.MAX_AGE() == MOST_AGE
+
+
+def test_floor_health__of_a_feed_that_never_moved__is_none(volatility: Any, feed: Any) -> None:
+    lived(volatility, feed, [2_500.0] * (HALF_LIFE // HOUR + 2))
+    assert volatility.memory_of(feed.address).gathered >= HALF_LIFE
+    assert volatility.floor_health(feed.address, 20_000, 86_400) == 0
 
 
 def test_v1__stranger_pokes_at_every_moment__measures_what_one_poke_an_hour_does(

@@ -48,7 +48,7 @@ def write_rules(stage: Stage, owners: Sequence[Address], chance: random.Random, 
             case 2:
                 write(stage, owner, replace(rule, expiry=stage.time() + chance.choice([400, 10**9])), None)
             case 3:
-                moving = replace(FOLLOWS, highest_bps=floor + chance.choice([1, 400, 4_000]), feed=feed)
+                moving = replace(FOLLOWS, highest_bps=floor + 40, feed=feed)
                 write(
                     stage, owner, replace(rule, ceiling_bps=floor + 5_000), replace(moving, borrow_step=10**9)
                 )

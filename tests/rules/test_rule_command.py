@@ -115,7 +115,7 @@ def test_set__a_floor_that_follows_volatility__is_said_tried_and_shown_as_it_sta
     head = 'collateral = "WETH"\ndebt = "USDC"\nfloor = 1.2\ntarget = 1.4\nmax_step = 50_000\n[terms]\n'
     moving = f'highest_bps = 15_000\nsigmas_bps = 20_000\nhorizon = 604_800\nfeed = "{world.weth.feed}"\n'
     file.write_text(head + moving)
-    made = keeper("rule", "set", owner, "--file", file, "--config", path)
+    made = keeper("rule", "set", owner, "--file", file, "--approve", "--config", path)
     told = f"highest_bps 15000; sigmas_bps 20000; horizon 604800; feed {world.weth.feed}"
     assert made.stderr.splitlines()[-1].endswith(f"anyone may act; {told}")
     sent_by(world, json.loads(made.stdout))
