@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -195,19 +196,32 @@ def run(
     Example: keeper run --web --may-pause --config /etc/keeper/keeper.toml
     """
     from keeper import app, show
+    from keeper.alerts import Alerts, News, channels_of, heartbeat
     from keeper.settings import read_settings
     from keeper.turn import Keeper, Turn
 
     settings = read_settings(_config(config))
     console = show.console()
 
+    alerts = Alerts(channels_of(settings.alerts), heartbeat(settings.alerts.heartbeat_url))
+    news = News(settings.alerts.silent_seconds, settings.alerts.unattended_seconds)
+
     def on_turn(turn: Turn) -> None:
+        alerts.alive()
+        for alert in news.of_turn(turn, time.monotonic()):
+            alerts.say(alert)
         if as_json:
             show.print_json(show.turn_json(turn, dry_run, settings.kinds))
         else:
             show.print_turn(console, turn, dry_run, settings.kinds)
 
+    def on_trouble(error: KeeperError) -> None:
+        print(error, file=sys.stderr, flush=True)
+        for alert in news.of_trouble(error, time.monotonic()):
+            alerts.say(alert)
+
     with ExitStack() as opened:
+        opened.callback(alerts.close)
         standing = None
         if web or web_at:
             standing = opened.enter_context(_serving(settings, web_at or WEB, may_pause))
@@ -216,7 +230,7 @@ def run(
             if standing and keeper.sender:
                 standing.add_account(keeper.sender.address)
 
-        app.run(settings, dry_run, on_turn, lambda error: print(error, file=sys.stderr, flush=True), on_open)
+        app.run(settings, dry_run, on_turn, on_trouble, on_open)
 
 
 @cli.command()

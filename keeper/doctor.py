@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from keeper.alerts import channels_of
 from keeper.app import breaker_limits_of, connect, look, relays_of, send_limits_of, signer, watched
 from keeper.breakers import PAUSE, prices_apart
 from keeper.chain import deployed
@@ -78,6 +79,7 @@ def examine(settings: Settings, config: Path) -> Iterator[Finding]:
     yield from _relays(settings)
     if node is not None and head is not None:
         yield from _protocols(settings, node, head)
+    yield _alerts(settings)
     sender = None
     for finding, address in _key(settings):
         sender = address or sender
@@ -170,6 +172,24 @@ def _protocols(settings: Settings, node: Node, head: Block) -> Iterator[Finding]
                 yield Finding("protocols", Grade.POOR, said, "leave it, unless you know whose it is")
     except KeeperError as error:
         yield Finding("protocols", Grade.BAD, str(error), "name an endpoint of the right chain")
+
+
+def _alerts(settings: Settings) -> Finding:
+    """Whether anybody would be told; nothing is sent to find out."""
+    try:
+        count = len(channels_of(settings.alerts))
+    except KeeperError as error:
+        return Finding("alerts", Grade.BAD, str(error), "edit alerts.urls, or KEEPER_ALERT_URLS")
+    if count == 0:
+        grade = Grade.GOOD if settings.chain.id in _LOCAL_CHAINS else Grade.POOR
+        return Finding(
+            "alerts",
+            grade,
+            "alerts: the keeper itself tells nobody",
+            "name one in alerts.urls" if grade else "",
+        )
+    beats = ", and a heartbeat" if settings.alerts.heartbeat_url else ""
+    return Finding("alerts", Grade.GOOD, f"alerts: by {count_text(count, 'channel')} in turn{beats}")
 
 
 def _clock(head: Block, chain_id: int) -> Finding:

@@ -2,7 +2,7 @@
 
 `keeper.toml` holds intent and no secret. Secrets come from the environment: `KEEPER_RPC_URL` replaces `chain.url` and
 `chain.urls`, several being separated by blanks, `KEEPER_JOURNAL_URL` replaces `journal.url`, `KEEPER_PASSWORD` opens
-the keystore, and `KEEPER_KEY` is the key itself where no keystore is named.
+the keystore, and `KEEPER_KEY` is the key itself where no keystore is named. `KEEPER_ALERT_URLS` replaces `alerts.urls`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from keeper.protocols.methods import address
 
 RPC_URL = "KEEPER_RPC_URL"
 JOURNAL_URL = "KEEPER_JOURNAL_URL"
+ALERT_URLS = "KEEPER_ALERT_URLS"
 _UNKNOWN: Final = "extra_forbidden"
 """What pydantic calls a key that a table does not have."""
 _KEY_VERSION = re.compile(
@@ -45,6 +46,12 @@ def checked_address(text: str) -> str:
 def _checked_heads(url: str) -> str:
     if url and not url.startswith(("ws://", "wss://")):
         raise ValueError("is neither ws:// nor wss://")
+    return url
+
+
+def _checked_http(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("is neither http:// nor https://")
     return url
 
 
@@ -239,6 +246,24 @@ class Breakers(_Strict):
     sold_per_day: dict[AddressText, Annotated[Decimal, Field(ge=0)]] = {}
 
 
+class AlertSettings(_Strict):
+    """Whom the keeper tells itself: `urls` as apprise writes them, the first being tried first, or `KEEPER_ALERT_URLS`.
+
+    `heartbeat_url` is asked for after a turn, once a minute. A rule that is not held for `unattended_seconds`, and no
+    turn for `silent_seconds`, are alerts.
+    """
+
+    urls: tuple[str, ...] = ()
+    heartbeat_url: Annotated[str, AfterValidator(_checked_http)] = ""
+    unattended_seconds: float = Field(default=600.0, gt=0)
+    silent_seconds: float = Field(default=300.0, gt=0)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every channel's address, those of the environment in place of the others."""
+        return tuple(os.environ.get(ALERT_URLS, "").split()) or self.urls
+
+
 class Settings(_Strict):
     """`keeper.toml`, validated."""
 
@@ -250,6 +275,7 @@ class Settings(_Strict):
     journal: Journal = Journal()
     relays: tuple[RelayDoor, ...] = ()
     private: Private = Private()
+    alerts: AlertSettings = AlertSettings()
 
     @model_validator(mode="after")
     def _named_apart(self) -> Self:

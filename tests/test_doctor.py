@@ -49,7 +49,7 @@ def test_a_sound_keeper__is_found_so__and_nothing_is_made_or_sent(
     assert [finding.said for finding in findings if finding.grade is not Grade.GOOD] == []
     subjects = [finding.subject for finding in findings]
     assert subjects == [
-        "endpoint", "quorum", "chain", "clock", "key", "journal", "gas", "contract", "rules"
+        "endpoint", "quorum", "chain", "clock", "alerts", "key", "journal", "gas", "contract", "rules"
     ]  # fmt: skip
     assert not (tmp_path / "keeper.db").exists()
     assert all(": " in finding.said for finding in findings)
@@ -101,7 +101,20 @@ def test_one_endpoint_that_is_gone__is_told_once_and_no_quorum_is_spoken_of(
     gone = only(findings, Grade.BAD)
     assert gone.said.startswith(f"node: {NOWHERE}")
     assert [finding for finding in findings if "quorum" in finding.next] == []
-    assert [finding.subject for finding in findings] == ["endpoint", "key", "journal"]
+    assert [finding.subject for finding in findings] == ["endpoint", "alerts", "key", "journal"]
+
+
+def test_whom_it_tells__is_told_and_an_address_that_cannot_be_read_is_bad(
+    examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for urls, grade, said in (
+        ("", Grade.GOOD, "alerts: the keeper itself tells nobody"),
+        ("json://127.0.0.1/ json://127.0.0.2/", Grade.GOOD, "alerts: by 2 channels in turn"),
+        ("nonsense://x:secret@y", Grade.BAD, "alerts: address 1 of 1 is none that apprise can read"),
+    ):
+        monkeypatch.setenv("KEEPER_ALERT_URLS", urls)
+        (found,) = [each for each in examined() if each.subject == "alerts"]
+        assert (found.grade, found.said) == (grade, said)
 
 
 def test_a_relay__that_answers_or_is_gone__is_told(world: World, examined: Examine, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "clock": {"domain"},
     "settings": {"domain", "protocols"},
 }
+MAY_IMPORT["alerts"] = {"domain", "settings", "turn"}
 # The composition root sees every room of a keeper, and none that only a devnet or a planner needs.
 MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
 MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
@@ -81,6 +82,7 @@ MAY_IMPORT["cli"] = set(MAY_IMPORT)
 # Who may import a library that is heavy, or that another might one day replace.
 DOORS: dict[str, set[str]] = {
     "alembic": {"journal"},
+    "apprise": {"alerts"},
     "apscheduler": {"clock"},
     "boto3": {"send"},
     "botocore": {"send"},
