@@ -22,6 +22,7 @@ from keeper.score.shortfall import Scored, Shortfall
 
 Kinds = Mapping[str, str]
 _PARTS: Final = ("gas", "fee", "impact", "delay", "slippage")
+_SHORT: Final = 30 * 86_400
 _ROW: Final = (
     "intent", "block", "time", "kind", "thresholds", "owner", "rule", "action", "state", "done", "blocks", "money",
     "worth", "traded", *(f"{part}_planned" for part in _PARTS), "cost_planned", *_PARTS, "cost",
@@ -67,6 +68,8 @@ def notes(found: Account) -> list[str]:
         told.append(
             f"{what} without prices in the plan or swaps in the receipt: only their gas in wei is told"
         )
+    if 0 < found.seconds < _SHORT:
+        told.append(f"a year's figures are {span_text(found.seconds)} stretched to a year")
     if found.unpriced:
         told.append(
             "the price of what gas is paid in is not known everywhere: say it with --ether, or name its token"

@@ -11,13 +11,13 @@ import pytest
 from keeper.app import open_keeper
 from keeper.devnet.actors import Arbitrageur, move_pool_to
 from keeper.devnet.world import World
-from keeper.domain.loans import Band, Limits, LoanRule
+from keeper.domain.loans import Band, Limits, Loan, LoanRule
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
 from keeper.settings import read_settings
 from tests.conftest import FOREVER, KEEPER_KEY, NO_LIMIT
 from tests.positions.test_baskets import basket_opener
-from tests.positions.test_ranges import HOLD, range_opener
+from tests.positions.test_ranges import HOLD, POSITION, range_opener
 
 DROPPED = 1_500
 AHEAD = 1_501
@@ -38,7 +38,8 @@ class Ran:
     """The configuration of a keeper that ran, and what the tests saw meanwhile for themselves.
 
     `sqrt_price` is the pool's when the basket's trade was decided on, `before` and `after` what its owner held around
-    it, and `pool` what the pool held around the loan's.
+    it, and `pool` what the pool held around the loan's. `loan` is what Aave said of it then, and `range_worth`
+    what the range's liquidity would have brought, in the pool's second token.
     """
 
     config: Path
@@ -47,6 +48,8 @@ class Ran:
     before: Book
     after: Book
     pool: tuple[Book, Book]
+    loan: Loan
+    range_worth: float
 
     @property
     def usdc_per_weth(self) -> float:
@@ -83,13 +86,17 @@ def _run(world: World, folder: Path) -> Ran:
         world.mine(HOLD + 12)
         world.automine(False)
         acted: list[Address] = []
+        loan, range_worth = world.account_data(owner), 0.0
         pools, books, sqrt_price = [], [], 0
         for _ in range(8):
             turn = keeper.turn(world.node.head())
             for who in (intent.plan.key.owner for intent in turn.intents):
                 acted.append(who)
                 if who == owner:
+                    loan = world.account_data(owner)
                     pools.append(_book(world, world.pool))
+                if who == stranger:
+                    range_worth = _range_worth(world, stranger)
                 if who == twin:
                     sqrt_price = world.pool_sqrt_price()
                     books.append(_book(world, twin))
@@ -100,7 +107,7 @@ def _run(world: World, folder: Path) -> Ran:
             if acted and acted[-1] == twin and len(books) == 1:
                 books.append(_book(world, twin))
         assert sorted(acted) == sorted((owner, twin, stranger)), "each acted for once"
-    return Ran(config, world, sqrt_price, books[0], books[1], (pools[0], pools[1]))
+    return Ran(config, world, sqrt_price, books[0], books[1], (pools[0], pools[1]), loan, range_worth)
 
 
 def _open_loan(world: World, owner: Address) -> None:
@@ -125,6 +132,19 @@ def _trade_ahead(world: World) -> None:
 
 def _book(world: World, who: Address) -> Book:
     return Book(world.balance("WETH", who), world.balance("USDC", who))
+
+
+def _range_worth(world: World, who: Address) -> float:
+    """Whole units of token1, by the definition of what a position holds at a price."""
+    manager = world.uniswap.position_manager
+    token = world.call(manager, "tokenOfOwnerByIndex(address,uint256)", "(uint256)", who, 0)[0]
+    told = world.call(manager, "positions(uint256)", POSITION, token)
+    low, high = (1.0001 ** (tick / 2) for tick in told[5:7])
+    root = world.pool_sqrt_price() / 2**96
+    at = min(max(root, low), high)
+    amount0, amount1 = told[7] * (1 / at - 1 / high), told[7] * (at - low)
+    decimals = world.usdc.decimals if world.weth_is_token0 else world.weth.decimals
+    return float((amount0 * root**2 + amount1) / 10**decimals)
 
 
 def _config(world: World, folder: Path) -> Path:

@@ -54,7 +54,8 @@ def test_every_kind__in_one_journal__is_scored_and_added_up(ran: Ran) -> None:
             )
             yearly = together["realised_bps"]["cost"] / ((found["to"] - found["from"]) / 31_557_600)
             assert together["a_year"]["cost_bps"] == pytest.approx(yearly)
-    assert found["notes"] == []
+    (note,) = found["notes"]
+    assert note.startswith("a year's figures are ")
 
 
 def test_a_basket__somebody_trading_first__paid_for_the_delay_what_its_account_shows(ran: Ran) -> None:
@@ -89,6 +90,13 @@ def test_a_loan__nobody_trading_first__paid_what_the_pool_took_and_was_rehearsed
     assert parts["fee"] + parts["impact"] + parts["delay"] + parts["slippage"] == pytest.approx(
         short, rel=1e-2
     )
+
+
+def test_a_position__as_it_was_decided_on__is_worth_what_the_chain_says_of_it(ran: Ran) -> None:
+    net = (ran.loan.collateral_base - ran.loan.debt_base) / 1e8
+    assert action(ran, "loan")["worth"] == pytest.approx(net, rel=1e-9)
+    earned = action(ran, "range")["worth"] / ran.range_worth - 1
+    assert 0 < earned < POOL_FEE, "its liquidity, and fees of having been traded through once"
 
 
 def test_gas__in_money__is_what_the_receipt_says_at_the_price_of_the_plan_or_as_asked(ran: Ran) -> None:
