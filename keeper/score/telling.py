@@ -6,7 +6,7 @@ Money is rounded only here. Text that comes from a chain is printed as text and 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import IO, Any, Final
 
@@ -23,6 +23,9 @@ from keeper.score.shortfall import Scored, Shortfall
 Kinds = Mapping[str, str]
 _PARTS: Final = ("gas", "fee", "impact", "delay", "slippage")
 _SHORT: Final = 30 * 86_400
+_PLACES: Final = 2
+_MORE_PLACES: Final = 5
+"""Decimals of money, and of ether and of sums below one."""
 _ROW: Final = (
     "intent", "block", "time", "kind", "thresholds", "owner", "rule", "action", "state", "done", "blocks", "money",
     "worth", "traded", *(f"{part}_planned" for part in _PARTS), "cost_planned", *_PARTS, "cost",
@@ -78,8 +81,11 @@ def notes(found: Account) -> list[str]:
 
 
 def print_account(console: Console, found: Account, kinds: Kinds) -> None:
-    """Every action, then every rule and kind, and beside the plan where one was given."""
-    console.print(_actions(found, kinds))
+    """Every rule's actions, then all rules and kinds together, and beside the plan where one was given."""
+    console.print(Text(f"since {date_text(found.start)}, {span_text(found.seconds)}", "bold"))
+    for key, together in found.rules.items():
+        mine = [each for each in found.actions if each.flight.intent.plan.key == key]
+        console.print(_actions(f"{_rule_text(key, kinds)}, in {together.money or 'ether'}", mine))
     console.print(_sums(found, kinds))
     if found.promise:
         console.print(_promised(found, kinds))
@@ -87,55 +93,52 @@ def print_account(console: Console, found: Account, kinds: Kinds) -> None:
         console.print(Text(f"note: {note}", "dim"), soft_wrap=True)
 
 
-def _actions(found: Account, kinds: Kinds) -> Table:
-    span = f"{date_text(found.start)}, {span_text(found.seconds)}"
-    table = Table(title=f"actions since {span}", title_justify="left")
-    for name in ("block", "rule", "action", "sold", *_PARTS, "cost", "planned"):
-        table.add_column(name, justify="left" if name in ("rule", "action") else "right", overflow="fold")
-    for each in found.actions:
-        plan = each.flight.intent.plan
-        what = plan.action if each.done else f"{plan.action}, {each.flight.state}"
-        cells = (str(each.flight.intent.decided_block), _rule_text(plan.key, kinds), what)
-        table.add_row(*map(Text, (*cells, *_money_cells(each))))
+def _table(title: str, left: str, *right: str) -> Table:
+    """Narrow enough for a terminal of eighty."""
+    table = Table(title=Text(title, "bold"), title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column(left, no_wrap=True)
+    for name in right:
+        table.add_column(name, justify="right", overflow="fold")
     return table
 
 
-def _money_cells(each: Scored) -> tuple[str, ...]:
-    if each.planned is None or each.realised is None:
-        gas = f"{decimal_text(each.paid_wei, 18, 6)} ether"
-        return ("", gas, *[""] * (len(_PARTS) + 1))
-    parts = tuple(_figure(part) for part in _parts(each.realised).values())
-    return (
-        f"{_figure(each.traded)} {each.money}",
-        *parts,
-        _figure(each.realised.total),
-        _figure(each.planned.total),
-    )
+def _actions(title: str, actions: Sequence[Scored]) -> Table:
+    table = _table(title, "action", "block", "sold", *_PARTS, "cost", "planned")
+    totals = [abs(each.realised.total) for each in actions if each.realised]
+    places = _PLACES if max(totals, default=0.0) >= 1 else _MORE_PLACES
+    for each in actions:
+        intent = each.flight.intent
+        what = intent.plan.action if each.done else f"{intent.plan.action}, failed"
+        row = [what, str(intent.decided_block)]
+        if each.realised is None or each.planned is None:
+            row += ["", decimal_text(each.paid_wei, 18, _MORE_PLACES), *[""] * (len(_PARTS) + 1)]
+        else:
+            figures = (*_parts(each.realised).values(), each.realised.total, each.planned.total)
+            row += [_figure(each.traded, _PLACES), *(_figure(value, places) for value in figures)]
+        table.add_row(*map(Text, row))
+    return table
 
 
 def _sums(found: Account, kinds: Kinds) -> Table:
-    table = Table(title="together", title_justify="left")
-    names = ("rule", "done", "failed", "gas, ether", "cost", "planned", "bp of worth", "planned", "bp a year")
-    for name in names:
-        table.add_column(name, justify="left" if name == "rule" else "right", overflow="fold")
+    table = _table(
+        "together", "rule", "done", "failed", "gas, ether", "cost", "planned", "bp", "planned", "bp a year"
+    )
     rows = [(_rule_text(key, kinds), each) for key, each in found.rules.items()]
-    rows += [(f"all {kind}s".replace("all s", "all others"), each) for (kind, _), each in found.kinds.items()]
+    rows += [(f"all {kind}s" if kind else "all others", each) for (kind, _), each in found.kinds.items()]
     for name, each in rows:
-        yearly = f"{each.realised_bps.total / found.years:,.1f}" if found.seconds else ""
-        cells = (
-            name, f"{each.done}", f"{each.failed}", decimal_text(each.paid_wei, 18, 6),
-            f"{_figure(each.realised.total)} {each.money}", _figure(each.planned.total),
-            f"{each.realised_bps.total:,.2f}", f"{each.planned_bps.total:,.2f}", yearly,
-        )  # fmt: skip
-        table.add_row(*map(Text, cells))
+        places = _PLACES if abs(each.realised.total) >= 1 else _MORE_PLACES
+        costs = [_figure(parts.total, places) for parts in (each.realised, each.planned)]
+        shares = [_figure(parts.total, _PLACES) for parts in (each.realised_bps, each.planned_bps)]
+        yearly = _figure(each.realised_bps.total / found.years, 1) if found.seconds else ""
+        gas = decimal_text(each.paid_wei, 18, _MORE_PLACES)
+        table.add_row(*map(Text, (name, str(each.done), str(each.failed), gas, *costs, *shares, yearly)))
     return table
 
 
 def _promised(found: Account, kinds: Kinds) -> Table:
     assert found.promise is not None
-    table = Table(title=f"a year, beside the plan “{found.promise.title}”", title_justify="left")
-    for name in ("rule", "figure", "planned", "nine in ten", "realised"):
-        table.add_column(name, justify="left" if name in ("rule", "figure") else "right", overflow="fold")
+    title = f"a year, beside the plan “{found.promise.title}”"
+    table = _table(title, "rule", "figure", "planned", "nine in ten", "realised")
     for key, figures in found.promised().items():
         for name, realised in figures.items():
             span = found.promise.intervals.get(name)
@@ -224,6 +227,7 @@ def _rule_text(key: RuleKey, kinds: Kinds) -> str:
     return f"{key.owner[:6]}… {kinds.get(key.thresholds, '')} {key.id}"
 
 
-def _figure(value: float) -> str:
-    """Two decimals, or as many digits as tell what is less than that."""
-    return f"{value:,.2f}" if abs(value) >= 1 or not value else f"{value:.2g}"
+def _figure(value: float, places: int) -> str:
+    """With so many decimals; what is nothing at that is told without a sign."""
+    text = f"{value:,.{places}f}"
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text

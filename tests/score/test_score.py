@@ -136,11 +136,14 @@ def test_a_score__as_csv__has_a_row_for_each_action_and_the_same_figures(ran: Ra
 
 
 def test_a_score__as_tables__names_every_part_and_rule(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "80")
     done = CliRunner().invoke(cli, ["score", "--config", str(ran.config)], catch_exceptions=False)
     assert done.exit_code == 0
     for word in ("deleverage", "reweigh", "recentre", "delay", "slippage", "all loans", "bp a year"):
         assert word in done.stdout
+    (loan,) = (line.split() for line in done.stdout.splitlines() if line.startswith("deleverage"))
+    parts = [float(figure.replace(",", "")) for figure in loan[3:]]
+    assert sum(parts[:5]) == pytest.approx(parts[5], abs=0.03), "nothing is cut or folded"
 
 
 def test_a_score__dearer_than_tolerated__exits_3(ran: Ran) -> None:
