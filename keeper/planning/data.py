@@ -38,7 +38,10 @@ def import_file(
     end: End = None,
     as_json: Json = False,
 ) -> None:
-    """Bars of a file, judged row by row and written as the planner has them."""
+    """Bars of a file, judged row by row and written as the planner has them.
+
+    Example: keeper data import prices.parquet --out eth.csv --from 2022-01-01
+    """
     from keeper.archive.written import digest_of
     from keeper.planner.bars import read_history
 
@@ -57,7 +60,11 @@ def feed(
     standing: Standing = False,
     as_json: Json = False,
 ) -> None:
-    """Bars of a feed's rounds."""
+    """Bars of a feed's rounds.
+
+    Example: keeper data feed 0x5f4eC3Df9cbd43714FE2740f5E3616155c5b8419 --url https://node.example
+    --out eth.csv --from 2023-01-01
+    """
     from dataclasses import replace
 
     from keeper.archive.feeds import rounds
@@ -90,7 +97,11 @@ def pool(
     standing: Standing = False,
     as_json: Json = False,
 ) -> None:
-    """Bars of a pool's swaps, with volume and liquidity, or of its own mean prices."""
+    """Bars of a pool's swaps, with volume and liquidity, or of its own mean prices.
+
+    Example: keeper data pool 0x88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640 --url https://node.example
+    --out pool.csv --bar 3600
+    """
     from dataclasses import replace
 
     from keeper.archive import pools
@@ -129,7 +140,10 @@ def gas(
     column: Column = None,
     as_json: Json = False,
 ) -> None:
-    """The same bars, each with the chain's mean base fee."""
+    """The same bars, each with the chain's mean base fee.
+
+    Example: keeper data gas eth.csv --url https://node.example --out eth-gas.csv
+    """
     from keeper.archive.gas import with_base_fees
     from keeper.archive.written import digest_of
     from keeper.planner.bars import read_history
