@@ -119,33 +119,39 @@ def _loan(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
     }
 
 
-def _planned_basket(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
-    _require_targets(name, [float(told["target_bps"]) / BPS], setting.targets[:1])
-    return {
-        "trigger": float(told["trigger_bps"]) / BPS,
-        "destination": float(told["destination_bps"]) / BPS,
-        "is_relative": float(told["is_relative"]),
-        "cooldown": float(told["cooldown"]),
-        "look": _bars(float(told["look"]), setting),
-    }
+def _basket_in_file(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
+    """As a plan writes it; how often to look stands in no rule."""
+    assets = [(float(each["target_bps"]), float(each["band_bps"])) for each in told["assets"]]
+    return _basket(name, told, assets, is_relative=bool(told.get("relative", False)), setting=setting)
 
 
 def _basket_on_chain(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
     """Its assets are told as `address target ± band`, in basis points."""
-    assets = [str(told[key]).split() for key in sorted(told) if key.startswith("asset_")]
-    targets, bands = ([float(words[at]) / BPS for words in assets] for at in (1, 3))
-    _require_targets(name, sorted(targets), sorted(setting.targets))
+    words = [str(told[key]).split() for key in sorted(told) if key.startswith("asset_")]
+    assets = [(float(each[1]), float(each[3])) for each in words]
+    return _basket(name, told, assets, is_relative=told["bands"] == "of each target", setting=setting)
+
+
+def _basket(
+    name: str,
+    told: Mapping[str, Any],
+    assets: Sequence[tuple[float, float]],
+    *,
+    is_relative: bool,
+    setting: Setting,
+) -> Rule:
+    _require_targets(name, sorted(target / BPS for target, _ in assets), sorted(setting.targets))
+    bands = [band / BPS for _, band in assets]
     if max(bands) - min(bands) > _EVEN:
         raise Misconfigured(
             f"compare: {name} has a band of its own for each asset, and one is simulated for all"
         )
     _refuse(name, told, {"sigmas_bps": 0, "cap_bps": BPS})
-    trigger = bands[0]
     return {
-        "trigger": trigger,
-        "destination": trigger * float(told["destination_bps"]) / BPS,
-        "is_relative": float(told["bands"] == "of each target"),
-        "cooldown": float(told["cooldown"]),
+        "trigger": bands[0],
+        "destination": bands[0] * float(told["destination_bps"]) / BPS,
+        "is_relative": float(is_relative),
+        "cooldown": float(told.get("cooldown", 0)),
     }
 
 
@@ -189,5 +195,5 @@ def _bars(seconds: float, setting: Setting, least: int = 1) -> float:
 
 
 _Reader = Callable[[str, Mapping[str, Any], Setting], Rule]
-_PLANNED: Final[Mapping[Kind, _Reader]] = {"basket": _planned_basket, "loan": _loan, "range": _range}
+_PLANNED: Final[Mapping[Kind, _Reader]] = {"basket": _basket_in_file, "loan": _loan, "range": _range}
 _ON_CHAIN: Final[Mapping[Kind, _Reader]] = {"basket": _basket_on_chain, "loan": _loan, "range": _range}

@@ -25,7 +25,7 @@ RANGE = Setting("range", 3600)
 SETTINGS = {each.kind: each for each in (LOAN, BASKET, RANGE)}
 RULES = {
     "loan": {"floor": 1.4, "target": 1.65, "ceiling": 1.9, "cooldown": 600.0},
-    "basket": {"trigger": 0.05, "destination": 0.0125, "cooldown": 3_600.0, "look": 24.0},
+    "basket": {"trigger": 0.05, "destination": 0.0125, "cooldown": 3_600.0},
     "range": {"width": 0.2, "trigger": 0.25, "hold": 7.0, "cooldown": 0.0},
 }
 
@@ -45,7 +45,7 @@ def test_a_rule__as_a_plan_writes_it__is_read_back_as_it_was(kind: str, tmp_path
     (row,) = grid(case.columns, **RULES[kind])
     whole = dict(zip(case.columns, row.tolist(), strict=True))
     path = tmp_path / "rule.toml"
-    path.write_text(rule_file(case.kind, whole, case.path(row), Assets()), encoding="utf-8")
+    path.write_text(rule_file(case.kind, whole, case.path(row), Assets(weights=(0.6, 0.4))), encoding="utf-8")
     (found,) = rivals([str(path)], SETTINGS[case.kind]).values()
     (again,) = grid(case.columns, **found)
     # A tick is a basis point, which a range's edges are rounded to.
