@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -21,7 +20,6 @@ from keeper.protocols.loan_thresholds import (
     Finding,
     read_finding,
 )
-from keeper.rules.writing import read_rule, write_rule
 from keeper.settings import Settings, read_settings
 from tests.ape.conftest import ALIAS, OWNER, ROOT, Ape, funded
 from tests.conftest import KEEPER_KEY
@@ -340,30 +338,3 @@ def test_ape_compile__with_the_projects_configuration__gives_the_shipped_bytecod
     bytecode = re.search(r'"runtime": "(0x[0-9a-f]+)"', shipped)
     assert bytecode is not None
     assert bytecode.group(1) in built
-
-
-def test_calls__that_keeper_rule_set_printed__are_signed_by_their_owner_and_by_nobody_else(
-    ape: Ape, devnet: World, tmp_path: Path
-) -> None:
-    rule = read_rule(None, {"assets": ["WETH:5000:500", "USDC:5000:500"], "max_step": "10000"}, "basket")
-    settings = Settings.model_validate(
-        {
-            "chain": {"id": devnet.chain_id, "url": devnet.url},
-            "watch": [
-                {"kind": "loans", "thresholds": devnet.thresholds, "owners": [OWNER]},
-                {"kind": "baskets", "thresholds": devnet.basket_thresholds, "owners": [OWNER]},
-            ],
-        }
-    )
-    written = write_rule(settings, OWNER, None, rule, None, approve=True).to_json()
-    file = tmp_path / "calls.json"
-    file.write_text(json.dumps(written))
-    command = ("run", "sign", file, "--network", devnet.url, "--account")
-    refused = ape.run(*command, "TEST::1", "--yes")
-    assert refused.returncode != 0
-    assert f"account: the calls are {OWNER}'s" in refused.stderr
-    done = ape.run(*command, ALIAS, "--yes")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("sent in 0x") == len(written["calls"]) == 3
-    assert "3. sets basket rule 0: 50 % WETH" in done.stdout
-    assert devnet.call(devnet.basket_thresholds, "rule_count(address)", "(uint256)", OWNER) == (1,)
