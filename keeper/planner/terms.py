@@ -56,6 +56,7 @@ _SLIPPAGE: Final = "no action is refused for what it loses"
 _GAS: Final = "no action waits for cheaper gas"
 _BOUNTY: Final = "no bounty is paid"
 _SCALED: Final = "a band that follows volatility is scaled by that of the bars, a quarter to fourfold"
+_STILL: Final = "a floor does not follow volatility"
 
 ASIDE: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
     {
@@ -98,6 +99,10 @@ ASIDE: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
             "bounty_cap": _BOUNTY,
             "budget": _LOSSES,
             "window": _LOSSES,
+            "highest_bps": _STILL,
+            "sigmas_bps": _STILL,
+            "horizon": _STILL,
+            "feed": _STILL,
         },
         "range": {
             "cutoff_low": "no price makes it leave the pool",
