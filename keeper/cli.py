@@ -629,7 +629,12 @@ def set_rule(
             rich_help_panel="Baskets",
         ),
     ] = None,
-    approve: Annotated[bool, typer.Option("--approve", help="The grants it lives from too.")] = False,
+    approve: Annotated[
+        bool,
+        typer.Option(
+            "--approve", help="The grants it lives from too: allowances, and credit where it borrows."
+        ),
+    ] = False,
     thresholds: Thresholds = None,
     safe: Safe = False,
     config: Config = None,
@@ -684,6 +689,8 @@ def _tell_calls(written: Written, safe: bool) -> None:
     print(f"for {written.owner} to sign on chain {written.chain_id}:", file=sys.stderr)
     for number, said in enumerate(written.said, 1):
         print(f"{number}. {said}", file=sys.stderr)
+    for said in written.lacking:
+        print(f"not granted yet, and the rule cannot act without it (--approve): {said}", file=sys.stderr)
     show.print_json(written.to_safe() if safe else written.to_json())
 
 

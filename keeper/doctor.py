@@ -40,7 +40,7 @@ _OLD_HEAD_SECONDS: Final = 300
 _SLOW_SECONDS: Final = 1.0
 _LEAST_DISK: Final = 100 * 2**20
 _ACTIONS_IN_STOCK: Final = 10
-_OBSTACLES: Final = frozenset({"allowance", "approval", "pool", "oracle"})
+_OBSTACLES: Final = frozenset({"allowance", "approval", "delegation", "pool", "oracle"})
 """The rooms of a reason why a rule could not be acted on, though nothing is to be done yet."""
 _LOCAL_CHAINS: Final = frozenset({1337, 31337})
 

@@ -23,10 +23,13 @@ from keeper.domain.loans import LoanMarket, LoanRule, PoolState, Sight, Snapshot
 from keeper.domain.plans import Call
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import NOBODY, Address
+from keeper.domain.verdicts import Kind
 from keeper.protocols import aave_v3, erc20, lenses, loan_thresholds, uniswap_v3, volatility
 
 # A `check` may take half a million gas, and public nodes allow a call some fifty million.
 _CHECKS: Final = 50
+_IN_BAND: Final = "health: "
+"""The room of a reason that names no obstacle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,30 @@ class Loans:
         return findings(
             self._node, keys, loan_thresholds.CHECK, loan_thresholds.read_finding, _CHECKS, block.hash
         )
+
+    def foretold(
+        self, sights: Sequence[Sight], found: Sequence[loan_thresholds.Finding], block: Block
+    ) -> list[loan_thresholds.Finding]:
+        """The findings, with the credit that borrowing would lack: `check` asks for it above a ceiling only."""
+        asked = {
+            n: self._pair(sight.rule.collateral, sight.rule.debt, block).variable_debt
+            for n, (sight, finding) in enumerate(zip(sights, found, strict=True))
+            if sight.rule
+            and sight.rule.borrows
+            and finding.kind is Kind.WITHIN
+            and finding.why.startswith(_IN_BAND)
+        }
+        calls = [
+            Call(token, aave_v3.BORROW_ALLOWANCE.call(sights[n].key.owner, self.thresholds))
+            for n, token in asked.items()
+        ]
+        told = list(found)
+        for n, answer in zip(
+            asked, ask_together(self._node, calls, block.hash) if calls else (), strict=True
+        ):
+            if aave_v3.BORROW_ALLOWANCE.read(answered(answer, "borrowAllowance"))[0] == 0:
+                told[n] = replace(found[n], why=loan_thresholds.UNDELEGATED)
+        return told
 
     def beliefs(self, rules: Sequence[LoanRule], block: Block) -> list[Belief]:
         """What Aave holds each rule's collateral to be worth in its debt, and the pools of that pair."""

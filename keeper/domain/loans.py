@@ -84,6 +84,11 @@ class LoanRule:
     terms: Terms = PLAIN
     sigma: int = 0
 
+    @property
+    def borrows(self) -> bool:
+        """Whether it ever does, which takes a ceiling and a step."""
+        return bool(self.band.ceiling_bps and self.terms.borrow_step)
+
 
 @dataclass(frozen=True, slots=True)
 class Loan:

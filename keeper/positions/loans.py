@@ -110,6 +110,7 @@ class LoanPositions:
         """The same with the contract's own word, which knows obstacles the screen does not ask for."""
         snapshot = self.loans.observe(block)
         findings = self.loans.findings([sight.key for sight in snapshot.sights], block)
+        findings = self.loans.foretold(snapshot.sights, findings, block)
         return tuple(
             self._look(sight, self._verdict(sight, snapshot), finding, block)
             for sight, finding in zip(snapshot.sights, findings, strict=True)

@@ -1,7 +1,7 @@
 """Aave V3 (3.0 to 3.6): what to ask the pool, its oracle and its tokens.
 
-Source: aave-v3-core `IPool`, `IPoolAddressesProvider`, `IAaveOracle`, `IScaledBalanceToken`, `ReserveConfiguration`; an
-e-mode is a `getEModeCategoryData` before 3.2, a config and a bitmap from there on.
+Source: aave-v3-core `IPool`, `IPoolAddressesProvider`, `IAaveOracle`, `IScaledBalanceToken`, `ICreditDelegationToken`,
+`ReserveConfiguration`; an e-mode is a `getEModeCategoryData` before 3.2, a config and a bitmap from there on.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ SCALED_BALANCE_OF: Final = Method("scaledBalanceOf", ("address",), ("uint256",))
 GET_RESERVE_DATA: Final = Method("getReserveData", ("address",), (_RESERVE,))
 GET_ASSET_PRICE: Final = Method("getAssetPrice", ("address",), ("uint256",))
 GET_SOURCE: Final = Method("getSourceOfAsset", ("address",), ("address",))
+APPROVE_DELEGATION: Final = Method("approveDelegation", ("address", "uint256"), ())
+BORROW_ALLOWANCE: Final = Method("borrowAllowance", ("address", "address"), ("uint256",))
 LATEST_ROUND: Final = Method("latestRoundData", (), ("uint80", "int256", "uint256", "uint256", "uint80"))
 
 

@@ -40,6 +40,8 @@ REBALANCE: Final = Method("rebalance", ("address", "uint256", _PLAN), ("uint256"
 RULE_SET_TOPIC: Final = "0x" + keccak(text=f"RuleSet(address,uint256,{_RULE})").hex()
 UNWITNESSED: Final = "hold: nobody has witnessed this breach of late"
 """What `check` says of a breach whose hold has not begun; contracts/loan_words.vy's own words."""
+UNDELEGATED: Final = "delegation: the owner has delegated no credit in the debt asset"
+"""What `check` says above a ceiling of a rule that lacks it; contracts/LoanCheck.vy's own words."""
 _REMNANT: Final = 2_000
 _IN_LEVERAGE: Final = 1
 _4_BITS: Final = 2**4 - 1

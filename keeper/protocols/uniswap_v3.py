@@ -60,6 +60,7 @@ POSITIONS: Final = Method(
 )
 """Of the position manager: its third to seventh words are the tokens, the fee and the edges."""
 SET_OPERATOR: Final = Method("setApprovalForAll", ("address", "bool"), ())
+IS_OPERATOR: Final = Method("isApprovedForAll", ("address", "address"), ("bool",))
 
 
 def pool_address(factory: Address, token_a: Address, token_b: Address, fee: int) -> Address:

@@ -52,6 +52,7 @@ def _loans(node: Node, loans: Loans, head: Block) -> Iterator[LoanCase]:
         if (rule := sight.rule) is None:
             continue
         finding, market = loans.consult(sight.key, rule, head)
+        (finding,) = loans.foretold([sight], [finding], head)
         calls = [Call(loans.aave, GET_RESERVE_DATA.call(asset)) for asset in (rule.collateral, rule.debt)]
         sold, owed = (answer or b"" for answer in ask_together(node, calls, head.hash))
         try:

@@ -11,7 +11,7 @@ from keeper.domain.verdicts import Kind
 
 MOST_STEPS: Final = 10
 """A way from trigger to destination that takes more actions than this is not gone in time."""
-_OBSTACLES: Final = ("allowance", "approval", "oracle")
+_OBSTACLES: Final = ("allowance", "approval", "delegation", "oracle")
 """The rooms of a reason why a rule within its band could not be acted on."""
 _PASSING: Final = (
     "rule: cooling down",

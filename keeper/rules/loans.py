@@ -17,7 +17,7 @@ from keeper.domain.errors import Misconfigured
 from keeper.domain.loans import PLAIN, Band, Limits, LoanRule, Terms
 from keeper.domain.plans import Asset, Call
 from keeper.domain.units import NOBODY, Address, decimal_text
-from keeper.protocols.aave_v3 import GET_RESERVE_DATA, read_reserve
+from keeper.protocols.aave_v3 import APPROVE_DELEGATION, GET_RESERVE_DATA, read_reserve
 from keeper.protocols.loan_thresholds import SET_RULE, SET_RULE_AND_TERMS, rule_fields, terms_fields
 from keeper.rules.tokens import tokens_on_aave
 from keeper.rules.wording import APPROVE, WITHOUT_LIMIT, RuleText, TokenText, Worded, limits_text, scaled
@@ -44,7 +44,7 @@ class LoanText(RuleText):
 def worded(
     node: Node, settings: Settings, at: Address, who: Address, number: int, text: LoanText, head: Block
 ) -> Worded:
-    """The rule for the contract `at`, and the aToken's allowance it lives from."""
+    """The rule for the contract `at`, and what it lives from: the aToken's allowance, and credit where it borrows."""
     aave = Loans(node, at, [who]).aave
     sold, owed = tokens_on_aave(node, aave, (text.collateral, text.debt), head)
     rule = _rule_of(text, sold, owed, head.timestamp)
@@ -52,15 +52,23 @@ def worded(
         data = SET_RULE.call(number, rule_fields(rule))
     else:
         data = SET_RULE_AND_TERMS.call(number, rule_fields(rule), terms_fields(rule.terms))
-    (told,) = ask_together(node, [Call(aave, GET_RESERVE_DATA.call(rule.collateral))], head.hash)
-    token = read_reserve(told or b"").a_token
-    if token == NOBODY:
-        raise Misconfigured(f"rule: Aave at {aave} does not list {rule.collateral}")
-    grant = (
-        Call(token, APPROVE.call(at, WITHOUT_LIMIT)),
-        f"lets {at} take the aToken of {sold.symbol}, {token}, without limit",
-    )
-    return Worded(data, rule_text(rule, sold, owed), (grant,))
+    calls = [Call(aave, GET_RESERVE_DATA.call(asset)) for asset in (rule.collateral, rule.debt)]
+    reserves = [read_reserve(told or b"") for told in ask_together(node, calls, head.hash)]
+    token, debt = reserves[0].a_token, reserves[1].variable_debt
+    if NOBODY in (token, debt):
+        raise Misconfigured(
+            f"rule: Aave at {aave} does not list {rule.collateral if token == NOBODY else rule.debt}"
+        )
+    grants = [
+        (
+            Call(token, APPROVE.call(at, WITHOUT_LIMIT)),
+            f"lets {at} take the aToken of {sold.symbol}, {token}, without limit",
+        )
+    ]
+    if rule.borrows:
+        credit = f"lets {at} borrow {owed.symbol} on the account's credit, by {debt}, without limit"
+        grants.append((Call(debt, APPROVE_DELEGATION.call(at, WITHOUT_LIMIT)), credit))
+    return Worded(data, rule_text(rule, sold, owed), tuple(grants))
 
 
 def rule_text(rule: LoanRule, sold: Asset, owed: Asset) -> str:

@@ -10,15 +10,27 @@ from typing import Annotated, Final
 from eth_utils.address import is_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from keeper.chain.node import Node
+from keeper.chain.reads import ask_together
+from keeper.domain.blocks import Block
 from keeper.domain.errors import Misconfigured
 from keeper.domain.plans import Asset, Call
 from keeper.domain.texts import count_text, date_text, span_text
 from keeper.domain.units import NOBODY, Address
+from keeper.protocols.aave_v3 import APPROVE_DELEGATION, BORROW_ALLOWANCE
+from keeper.protocols.erc20 import ALLOWANCE
 from keeper.protocols.methods import Method, address
+from keeper.protocols.uniswap_v3 import IS_OPERATOR, SET_OPERATOR
 from keeper.settings import AddressText, checked_address
 
 APPROVE: Final = Method("approve", ("address", "uint256"), ("bool",))
 WITHOUT_LIMIT: Final = 2**256 - 1
+_STANDING: Final = {
+    APPROVE.selector: ALLOWANCE,
+    APPROVE_DELEGATION.selector: BORROW_ALLOWANCE,
+    SET_OPERATOR.selector: IS_OPERATOR,
+}
+"""What tells of a grant whether it stands; all take the owner and whom it is given to."""
 
 
 def _checked_token(text: str) -> str:
@@ -72,6 +84,20 @@ def limits_text(slippage_bps: int, cooldown: int, expiry: int, keeper: Address) 
         f"cooldown {span_text(cooldown) if cooldown else 'none'}",
         f"expires {date_text(expiry)}",
         "anyone may act" if keeper == NOBODY else f"only {keeper} may act",
+    ]
+
+
+def lacking(
+    node: Node, owner: Address, at: Address, grants: Sequence[tuple[Call, str]], head: Block
+) -> list[str]:
+    """What those grants to the contract `at` do of which nothing stands yet."""
+    views = [_STANDING[call.data[:4]] for call, _ in grants]
+    calls = [Call(call.to, view.call(owner, at)) for (call, _), view in zip(grants, views, strict=True)]
+    answers = ask_together(node, calls, head.hash) if calls else ()
+    return [
+        does
+        for (_, does), view, answer in zip(grants, views, answers, strict=True)
+        if not answer or not view.read(answer)[0]
     ]
 
 

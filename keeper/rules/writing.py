@@ -28,7 +28,7 @@ from keeper.rules import baskets, loans, ranges
 from keeper.rules.baskets import BasketText
 from keeper.rules.loans import LoanText
 from keeper.rules.ranges import RangeText
-from keeper.rules.wording import RuleText, Worded, address_of
+from keeper.rules.wording import RuleText, Worded, address_of, lacking
 from keeper.settings import Settings, fault_text, meant
 
 _CLEAR_RULE: Final = Method("clear_rule", ("uint256",), ())
@@ -49,6 +49,8 @@ class Written:
     owner: Address
     calls: tuple[Call, ...]
     said: tuple[str, ...]
+    lacking: tuple[str, ...] = ()
+    """What the rule lives from beside them, and nobody has granted yet."""
 
     def to_json(self) -> dict[str, Any]:
         """The calls, as any wallet takes them."""
@@ -159,7 +161,8 @@ def write_rule(
     verb = "sets" if number == count else "replaces"
     said = f"{verb} {kind} rule {number}: {worded.said}"
     calls = (*(grant for grant, _ in grants), call)
-    return Written(settings.chain.id, who, calls, (*(does for _, does in grants), said))
+    lacks = () if approve else tuple(lacking(node, who, at, worded.grants, head))
+    return Written(settings.chain.id, who, calls, (*(does for _, does in grants), said), lacks)
 
 
 def clear_rule(

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from keeper.devnet.transactions import wait_for
 from keeper.devnet.world import World
+from keeper.doctor import examine
 from keeper.domain.loans import Band, Limits, LoanRule, Terms
 from keeper.domain.plans import Asset
 from keeper.domain.units import Address
@@ -19,7 +21,8 @@ from keeper.planner.results import DOWN
 from keeper.planner.results import Path as Path_
 from keeper.planner.rule_file import Assets, rule_file
 from keeper.rules.loans import rule_text
-from tests.conftest import NO_LIMIT, SetRule
+from keeper.settings import read_settings
+from tests.conftest import KEEPER_KEY, NO_LIMIT, SetRule
 from tests.test_cli import config, keeper, one_sentence
 
 
@@ -154,11 +157,13 @@ def test_set__by_symbols__says_the_whole_rule_before_it_is_signed(world: World, 
     made = keeper("rule", "set", owner, "--file", file, "--approve", "--config", path)
     first, *allows, sets = made.stderr.splitlines()
     assert first == f"for {owner} to sign on chain {world.chain_id}:"
-    assert len(allows) == 1
+    assert len(allows) == 2
     assert allows[0].startswith(f"1. lets {world.thresholds} take the aToken of WETH, ")
+    credit = f"borrow USDC on the account's credit, by {world.usdc.debt_token}, without limit"
+    assert allows[1] == f"2. lets {world.thresholds} {credit}"
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(world.node.head().timestamp + 86_400))
     assert sets == (
-        f"2. sets loan rule 0: WETH {world.weth.token} against USDC {world.usdc.token}; below a health of 1.4 back to "
+        f"3. sets loan rule 0: WETH {world.weth.token} against USDC {world.usdc.token}; below a health of 1.4 back to "
         "1.7, at most 50,000 USDC at once; above 2.5 borrows, at most 20,000.5 USDC at once; slippage 100 bps; "
         f"cooldown 1 hour; expires {date}; anyone may act; speed_bps 5000"
     )
@@ -171,6 +176,33 @@ def test_set__by_symbols__says_the_whole_rule_before_it_is_signed(world: World, 
 
     said = keeper("rule", "set", owner, "--file", file, "--collateral", "WEHT", "--config", path)
     assert f"rule: Aave lists no WEHT; say the address: WETH {world.weth.token}" in one_sentence(said, 2)
+
+
+def test_set__of_a_rule_that_borrows_without_its_grants__names_them_and_so_do_lint_and_the_doctor(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, path = world.roles.owner, config(world, tmp_path)
+    world.open_loan(owner, 100, health=2)
+    words = (*options(world), "--max-step", "50000", "--ceiling", "2.5", "--borrow-step", "20000")
+    made = keeper("rule", "set", owner, *words, "--config", path)
+    lacking = [line for line in made.stderr.splitlines() if line.startswith("not granted yet")]
+    assert [("aToken" in line, "credit" in line) for line in lacking] == [(True, False), (False, True)]
+    granted = json.loads(keeper("rule", "set", owner, *words, "--approve", "--config", path).stdout)
+    allowance, credit, _ = granted["calls"]
+    sent_by(world, {"from": owner, "calls": [*json.loads(made.stdout)["calls"], allowance]})
+
+    why = "delegation: the owner has delegated no credit in the debt asset"
+    again = keeper("rule", "set", owner, *words, "--id", "0", "--config", path)
+    assert [line for line in again.stderr.splitlines() if "not granted" in line] == lacking[1:]
+    assert f"cannot act: its contract says {why}" in keeper("rule", "lint", owner, "--config", path).stdout
+    monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
+    (found,) = [each for each in examine(read_settings(path), path) if each.subject == "rule"]
+    assert found.said.endswith(why)
+
+    sent_by(world, {"from": owner, "calls": [credit]})
+    assert keeper("rule", "lint", owner, "--config", path).stdout == "1 rule, and nothing wrong with it\n"
+    assert "not granted" not in keeper("rule", "set", owner, *words, "--id", "0", "--config", path).stderr
+    assert [each for each in examine(read_settings(path), path) if each.subject == "rule"] == []
 
 
 def test_a_rule_in_words__of_a_leverage_and_one_keeper__says_what_will_not_happen() -> None:
