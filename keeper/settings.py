@@ -15,9 +15,11 @@ from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, get_args
+from urllib.parse import urlsplit
 
 from eth_utils.address import is_hex_address
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from keeper.domain.errors import Misconfigured
 from keeper.domain.texts import count_text
@@ -29,6 +31,27 @@ JOURNAL_URL = "KEEPER_JOURNAL_URL"
 ALERT_URLS = "KEEPER_ALERT_URLS"
 _UNKNOWN: Final = "extra_forbidden"
 """What pydantic calls a key that a table does not have."""
+_IN_WORDS: Final = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "finite_number": "must be finite",
+    "string_too_short": "is empty",
+    "string_type": "must be text in quotes",
+    "path_type": "must be a file's name in quotes",
+    "tuple_type": "must be a list",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "literal_error": "must be {expected}",
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "decimal": "must be a number",
+    "bool": "must be true or false",
+}
+"""What pydantic finds, by its own name for it or how that begins, as an operator would say it."""
+WATCHED: Final = ("loans", "ranges", "baskets", "feeds")
+"""The kinds that a table of `watch` may be of."""
 _KEY_VERSION = re.compile(
     r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[^/]+"
 )
@@ -46,13 +69,7 @@ def checked_address(text: str) -> str:
 def _checked_heads(url: str) -> str:
     if url and not url.startswith(("ws://", "wss://")):
         raise ValueError("is neither ws:// nor wss://")
-    return url
-
-
-def _checked_http(url: str) -> str:
-    if url and not url.startswith(("http://", "https://")):
-        raise ValueError("is neither http:// nor https://")
-    return url
+    return _checked_port(url)
 
 
 def _checked_database(url: str) -> str:
@@ -73,7 +90,37 @@ def _without_doubles(owners: tuple[str, ...]) -> tuple[str, ...]:
     return owners
 
 
+def _checked_url(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError(f"{_without_secrets(url)} is neither http:// nor https://")
+    return _checked_port(url)
+
+
+def _checked_port(url: str) -> str:
+    try:
+        urlsplit(url).port  # noqa: B018 - asked for the fault it finds
+    except ValueError as error:
+        raise ValueError(f"{_without_secrets(url)} is no address: {str(error).lower()}") from None
+    return url
+
+
+def _without_secrets(url: str) -> str:
+    """What was written as far as the host, without what providers hide around it."""
+    scheme, mark, rest = url.rpartition("://")
+    return f"{scheme}{mark}{re.split('[/?#]', rest, maxsplit=1)[0].rpartition('@')[2]}"
+
+
+def _checked_kind(name: str) -> str:
+    if name not in WATCHED:
+        raise ValueError(f"there is no kind {name!r}; {meant(name, WATCHED)}")
+    return name
+
+
 AddressText = Annotated[str, AfterValidator(checked_address)]
+
+Url = Annotated[str, AfterValidator(_checked_url)]
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
@@ -86,14 +133,14 @@ class Chain(_Strict):
     Of several endpoints `quorum` must agree on what matters, by default more than half of them.
     """
 
-    id: int = Field(gt=0)
-    url: str = ""
-    urls: tuple[str, ...] = ()
-    quorum: int | None = Field(default=None, ge=1)
+    id: Whole = Field(gt=0)
+    url: Url = ""
+    urls: tuple[Url, ...] = ()
+    quorum: Whole | None = Field(default=None, ge=1)
     heads: Annotated[str, AfterValidator(_checked_heads)] = ""
-    timeout_seconds: float = Field(default=10.0, gt=0, le=120)
-    poll_seconds: float = Field(default=2.0, gt=0, le=600)
-    turn_seconds: float = Field(default=30.0, gt=0, le=600)
+    timeout_seconds: Real = Field(default=10.0, gt=0, le=120)
+    poll_seconds: Real = Field(default=2.0, gt=0, le=600)
+    turn_seconds: Real = Field(default=30.0, gt=0, le=600)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -107,7 +154,7 @@ class Watch(_Strict):
     `worth_eth` is the most that the gas of one action here may cost.
     """
 
-    kind: str = "loans"
+    kind: Annotated[str, AfterValidator(_checked_kind)] = "loans"
     thresholds: AddressText
     owners: Annotated[tuple[AddressText, ...], AfterValidator(_without_doubles)] = Field(min_length=1)
     worth_eth: Decimal | None = Field(default=None, gt=0)
@@ -120,10 +167,10 @@ class RelayDoor(_Strict):
     """
 
     name: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,31}$")
-    url: str
+    url: Url
     bundles: bool = False
     signed: bool = False
-    timeout_seconds: float = Field(default=2.0, gt=0, le=30)
+    timeout_seconds: Real = Field(default=2.0, gt=0, le=30)
 
     @model_validator(mode="after")
     def _not_public(self) -> Self:
@@ -137,7 +184,7 @@ class Private(_Strict):
     in the last quarter of its deadline.
     """
 
-    public_after_blocks: int = Field(default=0, ge=0, le=10_000)
+    public_after_blocks: Whole = Field(default=0, ge=0, le=10_000)
     public_when_urgent: bool = True
 
 
@@ -188,17 +235,17 @@ class OperatorLimits(_Strict):
     what it averts, or `benefit_bps` of what it moves.
     """
 
-    max_fee_gwei: float = Field(default=500.0, gt=0)
-    tip_gwei: float = Field(default=1.0, ge=0)
-    max_price_age_seconds: int = Field(default=90_000, gt=0)
-    drift_bps: int = Field(default=30, ge=1, le=500)
-    deadline_seconds: int = Field(default=300, ge=12, le=86_400)
-    gas_margin: float = Field(default=1.3, ge=1.05, le=3.0)
-    max_gas: int = Field(default=2_000_000, ge=100_000)
-    actions_per_owner: int = Field(default=24, ge=1)
-    stuck_blocks: int = Field(default=3, ge=1, le=100)
+    max_fee_gwei: Real = Field(default=500.0, gt=0)
+    tip_gwei: Real = Field(default=1.0, ge=0)
+    max_price_age_seconds: Whole = Field(default=90_000, gt=0)
+    drift_bps: Whole = Field(default=30, ge=1, le=500)
+    deadline_seconds: Whole = Field(default=300, ge=12, le=86_400)
+    gas_margin: Real = Field(default=1.3, ge=1.05, le=3.0)
+    max_gas: Whole = Field(default=2_000_000, ge=100_000)
+    actions_per_owner: Whole = Field(default=24, ge=1)
+    stuck_blocks: Whole = Field(default=3, ge=1, le=100)
     ether_feed: AddressText | None = None
-    benefit_bps: int = Field(default=50, ge=1, le=10_000)
+    benefit_bps: Whole = Field(default=50, ge=1, le=10_000)
 
     @property
     def max_fee_wei(self) -> int:
@@ -220,8 +267,8 @@ class Journal(_Strict):
 
     path: Path = Path("keeper.db")
     url: Annotated[str, AfterValidator(_checked_database)] = ""
-    keep_blocks: int = Field(default=50_000, ge=1)
-    keep_days: int = Field(default=365, ge=2)
+    keep_blocks: Whole = Field(default=50_000, ge=1)
+    keep_days: Whole = Field(default=365, ge=2)
 
     @property
     def place(self) -> str:
@@ -235,14 +282,14 @@ class Breakers(_Strict):
     Prices are doubted only where `divergence_bps` is not 0: a pair that nobody trades is far from any feed.
     """
 
-    reverts: int = Field(default=12, ge=1, le=100)
-    slippage_bps: int = Field(default=100, ge=1, le=2_000)
+    reverts: Whole = Field(default=12, ge=1, le=100)
+    slippage_bps: Whole = Field(default=100, ge=1, le=2_000)
     gas_eth_per_day: Decimal = Field(default=Decimal(1), gt=0)
-    actions_per_hour: int = Field(default=60, ge=1)
-    quorum_seconds: float = Field(default=300.0, gt=0)
-    equity_bps_per_day: int = Field(default=2_000, ge=1, le=10_000)
-    divergence_bps: int = Field(default=0, ge=0, le=10_000)
-    divergence_seconds: int = Field(default=600, ge=12, le=86_400)
+    actions_per_hour: Whole = Field(default=60, ge=1)
+    quorum_seconds: Real = Field(default=300.0, gt=0)
+    equity_bps_per_day: Whole = Field(default=2_000, ge=1, le=10_000)
+    divergence_bps: Whole = Field(default=0, ge=0, le=10_000)
+    divergence_seconds: Whole = Field(default=600, ge=12, le=86_400)
     sold_per_day: dict[AddressText, Annotated[Decimal, Field(ge=0)]] = {}
 
 
@@ -254,9 +301,9 @@ class AlertSettings(_Strict):
     """
 
     urls: tuple[str, ...] = ()
-    heartbeat_url: Annotated[str, AfterValidator(_checked_http)] = ""
-    unattended_seconds: float = Field(default=600.0, gt=0)
-    silent_seconds: float = Field(default=300.0, gt=0)
+    heartbeat_url: Url = ""
+    unattended_seconds: Real = Field(default=600.0, gt=0)
+    silent_seconds: Real = Field(default=300.0, gt=0)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -316,9 +363,19 @@ def fault_text(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"{where}: is missing"
     if first["type"] != _UNKNOWN:
-        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+        return f"{where}: {_in_words(first)}"
     *above, name = first["loc"]
     return f"{where}: there is no such key; {meant(str(name), _keys(model, above))}"
+
+
+def _in_words(found: ErrorDetails) -> str:
+    """A fault in the words of whoever wrote the file."""
+    kind, context = found["type"], found.get("ctx", {})
+    if kind == "too_short":
+        what = str(found["loc"][-1]).removesuffix("s") if found["loc"] else "one"
+        return f"needs at least {'one' if context['min_length'] == 1 else context['min_length']} {what}"
+    told = _IN_WORDS.get(kind) or _IN_WORDS.get(kind.partition("_")[0])
+    return told.format(**context) if told else found["msg"].removeprefix("Value error, ")
 
 
 def _keys(model: type[BaseModel], above: Sequence[int | str]) -> list[str]:
@@ -344,6 +401,9 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
     chain = content.get("chain")
     if isinstance(chain, dict) and os.environ.get(RPC_URL, "").strip():
         chain["url"], *chain["urls"] = os.environ[RPC_URL].split()
+    journals = content.get("journal")
+    if isinstance(journals, dict) and journals.get("path") and journals.get("url"):
+        raise Misconfigured(f"settings: {path}: journal: path and url are both named, and it is kept in one")
     if os.environ.get(JOURNAL_URL) and isinstance(content.setdefault("journal", {}), dict):
         content["journal"]["url"] = os.environ[JOURNAL_URL]
     try:
@@ -357,6 +417,7 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
             f"settings: {path}: chain.quorum: {settings.chain.quorum} endpoints cannot agree where "
             f"{count_text(len(settings.chain.endpoints), 'endpoint')} can be asked"
         )
+    _require_each_once(settings, path)
     here = path.parent
     journal = settings.journal.model_copy(update={"path": here / settings.journal.path})
     key = settings.key
@@ -367,3 +428,15 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
         found = {name: here / path for name, path in files.items()}
         key = key.model_copy(update={"remote": key.remote.model_copy(update=found)})
     return settings.model_copy(update={"journal": journal, "key": key})
+
+
+def _require_each_once(settings: Settings, path: Path) -> None:
+    """No rule is watched twice: it would be counted, and judged, twice."""
+    seen: set[tuple[str, str]] = set()
+    for n, watch in enumerate(settings.watch):
+        for owner in watch.owners:
+            if (watch.thresholds, owner) in seen:
+                raise Misconfigured(
+                    f"settings: {path}: watch.{n}: {owner} is watched at {watch.thresholds} already"
+                )
+            seen.add((watch.thresholds, owner))

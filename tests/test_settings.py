@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app import relays_of, send_limits_of
+from keeper.app import KINDS, relays_of, send_limits_of
 from keeper.domain.errors import Misconfigured
 from keeper.send.fees import Discretion
-from keeper.settings import Settings, read_settings
+from keeper.settings import WATCHED, Settings, read_settings
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 GOOD = f"""
@@ -20,6 +20,11 @@ url = "http://127.0.0.1:8545"
 thresholds = "{OWNER}"
 owners = ["{OWNER}"]
 """
+BAD_URLS = (
+    ("http://127.0.0.1:99999", "http://127.0.0.1:99999 is no address: port out of range 0-65535"),
+    ("127.0.0.1:8545", "127.0.0.1:8545 is neither http:// nor https://"),
+    ("ftp://me:secret@127.0.0.1/secret", "ftp://127.0.0.1 is neither http:// nor https://"),
+)
 
 
 def read(folder: Path, text: str) -> Settings:
@@ -90,7 +95,7 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
         ),
         (GOOD + 2 * '[[relays]]\nname = "x"\nurl = "http://x"\n', "two relays have one name"),
         (GOOD + '[[relays]]\nname = "A B"\nurl = "http://x"\n', "relays.0.name: String should match pattern"),
-        (GOOD.replace("id = 1", "id = 0"), "chain.id: Input should be greater than 0"),
+        (GOOD.replace("id = 1", "id = 0"), "chain.id: must be more than 0"),
         (
             GOOD.replace('url = "http://127.0.0.1:8545"', ""),
             "chain.url: is missing, and KEEPER_RPC_URL is not set",
@@ -101,11 +106,11 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
         ),
         (
             GOOD.replace(f'owners = ["{OWNER}"]', "owners = []"),
-            "watch.0.owners: Tuple should have at least 1 item",
+            "watch.0.owners: needs at least one owner",
         ),
         (GOOD.replace(f'["{OWNER}"]', '["0x12"]'), "watch.0.owners.0: is not a 20-byte address"),
         (GOOD.replace(f'["{OWNER}"]', f'["{OWNER.replace("C", "c")}"]'), "with a valid checksum"),
-        (GOOD + "[limits]\nmax_fee_gwei = -1\n", "limits.max_fee_gwei: Input should be greater than 0"),
+        (GOOD + "[limits]\nmax_fee_gwei = -1\n", "limits.max_fee_gwei: must be more than 0"),
         (
             GOOD + "[limits]\nslipage = 1\n",
             "limits.slipage: there is no such key; those there are: max_fee_gwei, ",
@@ -116,9 +121,9 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
         (GOOD.replace("id = 1", ""), "chain.id: is missing"),
         (
             GOOD + "[limits]\ndrift_bps = 5000\n",
-            "limits.drift_bps: Input should be less than or equal to 500",
+            "limits.drift_bps: must be at most 500",
         ),
-        (GOOD + "worth_eth = 0\n", "watch.0.worth_eth: Input should be greater than 0"),
+        (GOOD + "worth_eth = 0\n", "watch.0.worth_eth: must be more than 0"),
         (
             GOOD + '[key]\nkeystore = "k"\naws_kms = "alias/keeper"\n',
             "key: one key signs, and keystore and aws_kms are named",
@@ -132,6 +137,35 @@ def test_settings__several_urls__are_taken_in_order_and_each_once(
             GOOD + f'[key]\naddress = "{OWNER}"\n[key.remote]\nurl = "https://signer"\ncertificate = "c"\n',
             "key.remote: certificate and private_key are named together or not at all",
         ),
+        *((GOOD.replace("http://127.0.0.1:8545", url), f"chain.url: {said}") for url, said in BAD_URLS),
+        (GOOD.replace("[[watch]]", 'urls = ["b:1"]\n[[watch]]'), "chain.urls.0: b:1 is neither http://"),
+        (GOOD.replace("[[watch]]", 'heads = "ws://b:99999"\n[[watch]]'), "chain.heads: ws://b:99999 is no"),
+        *(
+            (GOOD + f"[{table}]\n{key} = {much}\n", f"{table}.{key}: must be finite")
+            for table, key in (
+                ("limits", "max_fee_gwei"),
+                ("limits", "tip_gwei"),
+                ("breakers", "quorum_seconds"),
+            )
+            for much in ("inf", "nan")
+        ),
+        (GOOD.replace("id = 1", "id = 1\npoll_seconds = inf"), "chain.poll_seconds: must be finite"),
+        (GOOD + "[limits]\ntip_gwei = true\n", "limits.tip_gwei: must be a number"),
+        (GOOD + 'worth_eth = "much"\n', "watch.0.worth_eth: must be a number"),
+        *(
+            (GOOD.replace("id = 1", f"id = {written}"), "chain.id: must be a whole number")
+            for written in ("true", "1.0", '"1"')
+        ),
+        (GOOD.replace(f'["{OWNER}"]', f'"{OWNER}"'), "watch.0.owners: must be a list"),
+        ("watch = []\n" + GOOD[: GOOD.index("[[")], "watch: needs at least one watch"),
+        ("chain = 1\n", "chain: must be a table"),
+        (GOOD + "[journal]\npath = 1\n", "journal.path: must be a file's name in quotes"),
+        (GOOD + 'kind = "loan"\n', "watch.0.kind: there is no kind 'loan'; did you mean loans?"),
+        (GOOD + GOOD[GOOD.index("[[") :], f"watch.1: {OWNER} is watched at {OWNER} already"),
+        (
+            GOOD + '[journal]\npath = "a.db"\nurl = "postgresql://a/b"\n',
+            "journal: path and url are both named",
+        ),
     ],
 )
 def test_settings__what_is_wrong__is_named_with_field_and_reason(
@@ -141,6 +175,10 @@ def test_settings__what_is_wrong__is_named_with_field_and_reason(
         read(tmp_path, text)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_settings__the_kinds_that_may_be_watched__are_those_that_the_keeper_holds() -> None:
+    assert set(WATCHED) == set(KINDS)
 
 
 def test_settings__no_file__is_one_sentence(tmp_path: Path) -> None:

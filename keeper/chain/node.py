@@ -324,5 +324,8 @@ def _result(method: str, params: Sequence[Any], answer: Any) -> Any:
 def shown_url(url: str) -> str:
     """An endpoint without what providers hide in it: scheme, host and port."""
     parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
+    try:
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise Misconfigured(f"node: {parts.hostname} is no address: {str(error).lower()}") from None
     return f"{parts.scheme}://{parts.hostname}{port}"

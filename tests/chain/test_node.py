@@ -241,3 +241,5 @@ def test_a_kept_connection_that_the_node_has_closed__is_made_anew_and_nothing_is
 def test_an_address_that_is_none__is_misconfigured() -> None:
     with pytest.raises(Misconfigured, match="is no address"):
         Node("http://one two/")
+    with pytest.raises(Misconfigured, match="is no address: port out of range"):
+        Node("http://127.0.0.1:99999")
