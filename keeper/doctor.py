@@ -27,12 +27,12 @@ from keeper.domain.errors import Blind, JournalBroken, KeeperError, NodeRefused,
 from keeper.domain.rules import RuleKey
 from keeper.domain.texts import count_text
 from keeper.domain.units import Address, decimal_text
-from keeper.domain.verdicts import Kind
+from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal.journal import Reader, stopped_by
 from keeper.positions.port import Positions
 from keeper.protocols.deployments import deployed_on
 from keeper.send.fees import first_fees, gwei_text
-from keeper.send.signers import KEY_VARIABLE
+from keeper.send.signers import KEY_VARIABLE, PASSWORD_VARIABLE
 from keeper.settings import Settings
 
 _SKEW_SECONDS: Final = 30
@@ -40,7 +40,8 @@ _OLD_HEAD_SECONDS: Final = 300
 _SLOW_SECONDS: Final = 1.0
 _LEAST_DISK: Final = 100 * 2**20
 _ACTIONS_IN_STOCK: Final = 10
-_OBSTACLES: Final = frozenset({"allowance", "approval", "delegation", "pool", "oracle"})
+_GRANTS: Final = frozenset({"allowance", "approval", "delegation"})
+_OBSTACLES: Final = _GRANTS | {"pool", "oracle"}
 """The rooms of a reason why a rule could not be acted on, though nothing is to be done yet."""
 _LOCAL_CHAINS: Final = frozenset({1337, 31337})
 
@@ -199,12 +200,17 @@ def _clock(head: Block, chain_id: int) -> Finding:
     if ahead > _SKEW_SECONDS:
         said = f"clock: the newest block is {ahead:.0f} s ahead of this machine's clock"
         return Finding("clock", Grade.POOR if local else Grade.BAD, said, "timedatectl set-ntp true")
-    if -ahead > _OLD_HEAD_SECONDS:
-        said = (
-            f"clock: the newest block is {-ahead:.0f} s old: the chain stands still, or the clock runs ahead"
-        )
-        return Finding("clock", Grade.GOOD if local else Grade.BAD, said, "timedatectl status")
-    return Finding("clock", Grade.GOOD, f"clock: the newest block is {max(-ahead, 0.0):.0f} s old")
+    said = f"clock: the newest block is {max(-ahead, 0.0):.0f} s old"
+    if -ahead <= _OLD_HEAD_SECONDS:
+        return Finding("clock", Grade.GOOD, said)
+    if local:
+        return Finding("clock", Grade.GOOD, f"{said}, as where nobody mines it may be")
+    return Finding(
+        "clock",
+        Grade.BAD,
+        f"{said}: the chain stands still, or the clock runs ahead",
+        "timedatectl status",
+    )
 
 
 def _key(settings: Settings) -> Iterator[tuple[Finding, Address | None]]:
@@ -221,7 +227,7 @@ def _key(settings: Settings) -> Iterator[tuple[Finding, Address | None]]:
     try:
         found = signer(settings)
     except KeeperError as error:
-        yield Finding("key", Grade.BAD, str(error), _next_about_the_key(settings)), None
+        yield Finding("key", Grade.BAD, str(error), _next_about_the_key(settings, str(error))), None
         return
     yield Finding("key", Grade.GOOD, f"key: {found.address} signs"), found.address
 
@@ -230,16 +236,24 @@ def _is_in_the_open(chain_id: int) -> bool:
     return bool(os.environ.get(KEY_VARIABLE)) and chain_id not in _LOCAL_CHAINS
 
 
-def _next_about_the_key(settings: Settings) -> str:
-    """What to type when nothing signs."""
+def _next_about_the_key(settings: Settings, said: str) -> str:
+    """What to type when nothing signs, for the reason that was said."""
     key = settings.key
     if key.aws_kms:
         return f"aws kms get-public-key --key-id {key.aws_kms}"
     if key.gcp_kms:
         return f"gcloud kms keys versions get-public-key {key.gcp_kms}"
+    if key.remote and "key.remote.url" in said:
+        return "edit key.remote.url"
     if key.remote:
         return f"curl --cert … --key … {urlsplit(key.remote.url).hostname}"
-    return f"export {KEY_VARIABLE}=…, or set key.keystore"
+    if key.keystore is None:
+        return f"export {KEY_VARIABLE}=…, or set key.keystore"
+    if f"{PASSWORD_VARIABLE} is not set" in said:
+        return f"export {PASSWORD_VARIABLE}=…"
+    if "does not open" in said:
+        return f"export {PASSWORD_VARIABLE}=…, the one that {key.keystore.name} was made with"
+    return f"ls -l {key.keystore}, or name another in key.keystore"
 
 
 def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:
@@ -248,7 +262,8 @@ def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:
     if path is not None:
         trouble = _unwritable(path)
         if trouble is not None:
-            yield Finding("journal", Grade.BAD, trouble, f"ls -ld {path.parent}")
+            next_ = "name a file in journal.path" if path.is_dir() else f"ls -ld {path.parent}"
+            yield Finding("journal", Grade.BAD, trouble, next_)
             return
         if not path.exists():
             yield Finding("journal", Grade.GOOD, f"journal: none at {path} yet, and one can be made there")
@@ -259,6 +274,8 @@ def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:
     except JournalBroken as error:
         new = "empty" in str(error) or "older keeper" in str(error)
         next_ = "keeper run" if new else "restore it, or name another in keeper.toml"
+        if path is None and error.__cause__ is not None:  # the database's own, before anything of it was read
+            next_ = "see that the server answers there, and that journal.url names it"
         yield Finding("journal", Grade.POOR if new else Grade.BAD, str(error), next_)
         return
     if bound is not None and bound[0] != settings.chain.id:
@@ -278,6 +295,8 @@ def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:
 
 def _unwritable(path: Path) -> str | None:
     """Why a journal cannot be written at a path; None when it can."""
+    if path.is_dir():
+        return f"journal: {path} is a folder"
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
@@ -331,7 +350,7 @@ def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
         if verdict.kind in (Kind.BARRED, Kind.BLIND) or verdict.why.partition(":")[0] in _OBSTACLES:
             kind = settings.kinds[verdict.key.thresholds]
             said = f"{kind} rule {verdict.key.id} of {verdict.key.owner}: {verdict.why}"
-            yield Finding("rule", Grade.POOR, said, f"keeper look --config {config}")
+            yield Finding("rule", Grade.POOR, said, _next_about(verdict, kind, config))
         else:
             able += 1
     yield Finding(
@@ -340,6 +359,14 @@ def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
         f"rules: {able} of {len(looks)} can be acted on" if looks else "rules: no watched owner has one",
         "" if looks else "keeper rule set --help",
     )
+
+
+def _next_about(verdict: Verdict, kind: str, config: Path) -> str:
+    """What to type about a rule that cannot be acted on: the calls for its owner to sign, where a grant is missing."""
+    if verdict.why.partition(":")[0] in _GRANTS:
+        rule = f"{verdict.key.owner} --kind {kind} --id {verdict.key.id}"
+        return f"keeper rule set {rule} … --approve --config {config}, for its owner to sign"
+    return f"keeper look --config {config}"
 
 
 def _prices(

@@ -63,7 +63,9 @@ def test_an_allowance_that_is_missing__is_told_in_the_contract_s_words(
     found = next(finding for finding in examined() if finding.subject == "rule")
     assert found.grade is Grade.POOR
     assert "allowance" in found.said
-    assert found.next.startswith("keeper look")
+    next_ = f"keeper rule set {world.roles.owner} --kind loan --id 0 … --approve --config "
+    assert found.next.startswith(next_)
+    assert found.next.endswith("keeper.toml, for its owner to sign")
 
 
 def test_an_endpoint_that_is_gone__is_poor_while_a_quorum_is_left_and_bad_when_not(
@@ -155,6 +157,13 @@ def test_a_keystore__that_others_can_read__is_bad_and_the_command_mends_it(
     monkeypatch.setenv("KEEPER_PASSWORD", "wrong")
     found = only([f for f in examined(extra=extra) if f.subject == "key"], Grade.BAD)
     assert "does not open" in found.said
+    assert found.next == "export KEEPER_PASSWORD=…, the one that keystore.json was made with"
+    monkeypatch.delenv("KEEPER_PASSWORD")
+    assert next(f for f in examined(extra=extra) if f.subject == "key").next == "export KEEPER_PASSWORD=…"
+    store.unlink()
+    monkeypatch.setenv("KEEPER_PASSWORD", "open")
+    found = only([f for f in examined(extra=extra) if f.subject == "key"], Grade.BAD)
+    assert found.next == f"ls -l {store}, or name another in key.keystore"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +183,11 @@ def test_a_keystore__that_others_can_read__is_bad_and_the_command_mends_it(
             f'address = "{NOBODY}"\n[key.remote]\nurl = "http://127.0.0.1:9"',
             "the signer at 127.0.0.1 did not sign: ConnectionRefusedError",
             "curl --cert",
+        ),
+        (
+            f'address = "{NOBODY}"\n[key.remote]\nurl = "http://signer.example"',
+            "key.remote.url must be https://",
+            "edit key.remote.url",
         ),
     ],
 )
@@ -216,6 +230,34 @@ def test_a_journal__that_cannot_be_used__is_told(examined: Examine, tmp_path: Pa
         Grade.BAD,
     )
     assert "cannot be written" in found.said
+    found = only(
+        [f for f in examined(extra=f'[journal]\npath = "{tmp_path}"') if f.subject == "journal"], Grade.BAD
+    )
+    assert (found.said, found.next) == (
+        f"journal: {tmp_path} is a folder",
+        "name a file in journal.path",
+    )
+    found = only(
+        [
+            f
+            for f in examined(extra='[journal]\nurl = "postgresql://keeper@127.0.0.1:9/keeper"')
+            if f.subject == "journal"
+        ],
+        Grade.BAD,
+    )
+    assert found.next == "see that the server answers there, and that journal.url names it"
+
+
+def test_a_devnet_that_stands_still__is_good_and_nothing_is_to_be_done(
+    world: World, examined: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxied(world.node.url) as (proxy, url):
+        old = lambda header: {**header, "timestamp": hex(1)}  # noqa: E731
+        proxy.on("eth_getBlockByNumber", Rewrite(old))
+        monkeypatch.setenv("KEEPER_RPC_URL", url)
+        (found,) = [f for f in examined() if f.subject == "clock"]
+    assert (found.grade, found.next) == (Grade.GOOD, "")
+    assert "stands still" not in found.said
 
 
 def test_doctor_and_resume__at_the_command_line__tell_a_latched_breaker_and_reset_it(
