@@ -265,7 +265,10 @@ def explain(
     block: Annotated[
         int | None,
         typer.Option(
-            "--block", "-b", help="A block's number; by default the newest, and the last out of its band."
+            "--block",
+            "-b",
+            min=0,
+            help="A block's number; by default the newest, and the last out of its band.",
         ),
     ] = None,
     config: Config = None,

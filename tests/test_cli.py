@@ -403,3 +403,33 @@ def test_pause_and_resume__with_json__print_one_value_each(world: World, tmp_pat
 def test_version__asked_for__is_the_packages(tmp_path: Path) -> None:
     done = keeper("--version")
     assert (done.returncode, done.stdout.strip()) == (0, f"keeper {version('threshold-keeper')}")
+
+
+@pytest.mark.parametrize("module", ["typer", "keeper.demo.stage"])
+def test_an_interrupt__while_a_command_is_still_imported__ends_it_without_a_word(module: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "sys.argv[1:] = ['demo']\n"
+        "from keeper.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment(),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_explain__of_a_block_before_the_first__is_refused() -> None:
+    done = keeper("explain", "0x" + "11" * 20, "--block", "-1")
+    assert done.returncode == 2
+    assert "-1 is not in the range" in done.stderr
