@@ -210,7 +210,12 @@ def print_devnet(console: Console, manifest: dict[str, Any]) -> None:
     table = Table(title=f"devnet at {manifest['url']}, chain {manifest['chain_id']}", title_justify="left")
     for column in ("what", "address"):
         table.add_column(column, overflow="fold")
-    named = {"LoanThresholds": manifest.get("thresholds"), "Multicall3": manifest.get("multicall")}
+    named = {
+        "LoanThresholds": manifest.get("thresholds"),
+        "RangeThresholds": manifest.get("range_thresholds"),
+        "BasketThresholds": manifest.get("basket_thresholds"),
+        "Multicall3": manifest.get("multicall"),
+    }
     named |= {f"Aave {name}": place for name, place in manifest["aave"].items()}
     named |= {f"Uniswap {name}": place for name, place in manifest["uniswap"].items()}
     named |= {"WETH/USDC pool": manifest.get("pool")}
@@ -218,7 +223,7 @@ def print_devnet(console: Console, manifest: dict[str, Any]) -> None:
         named |= {reserve["symbol"]: reserve["token"], f"{reserve['symbol']} feed": reserve["feed"]}
     named |= {f"account: {role}": account for role, account in manifest["roles"].items()}
     for name, place in named.items():
-        if place:
+        if place and place != NOBODY:
             table.add_row(Text(name.replace("_", " ")), Text(str(place)))
     console.print(table)
     console.print(Text("The accounts are Anvil's public ones: unlocked here, and nobody's anywhere else."))
