@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,19 @@ from keeper.protocols.methods import Method
 
 DEVNET = Path(".keeper") / "devnet.json"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+class UintType(click.ParamType):
+    """A whole number of at most 256 bits, without its bounds in every line of help."""
+
+    name = "integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        text = str(value)
+        if not (text.isascii() and text.isdecimal()) or int(text) >= 2**256:
+            self.fail(f"{value} is not a whole number of at most 256 bits", param, ctx)
+        return int(text)
 
 
 class AddressType(click.ParamType):
@@ -54,6 +68,7 @@ class AddressType(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+UINT = UintType()
 ADDRESS = AddressType()
 ASSET = AddressType(or_symbol=True)
 ADDRESS_OR_NONE = AddressType(or_none=True)
@@ -111,10 +126,20 @@ def confirmations(provider: Any) -> int | None:
 
 
 def unlock(account: Any, unattended: bool) -> None:
-    """Let a keystore account sign without asking; its passphrase comes from ape's prompt or environment."""
+    """Ask before an account signs, unless it is `unattended`; then a keystore's is unlocked.
+
+    ape asks before each signature of a keystore's account, but never of its test accounts; a passphrase comes from its
+    prompt or environment.
+    """
     from ape.exceptions import AccountsError  # noqa: PLC0415
 
-    if not (unattended and hasattr(account, "set_autosign")):
+    if not unattended:
+        if not sys.stdin.isatty():
+            raise click.ClickException("account: nobody is here to be asked; say --yes to sign without")
+        if not hasattr(account, "set_autosign"):
+            click.confirm(f"Sign as {account.address}?", abort=True)
+        return
+    if not hasattr(account, "set_autosign"):
         return
     try:
         account.set_autosign(True)

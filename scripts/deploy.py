@@ -17,13 +17,14 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from ape.cli import ConnectedProviderCommand, account_option
+from ape.cli import account_option
 
 from keeper.devnet.world import World
 from keeper.domain.errors import Blind
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols.methods import Method
 from keeper.protocols.methods import address as checksummed
+from scripts._connected import OnNetwork
 from scripts._families import ARGUMENTS, FAMILIES, Argument, Family
 from scripts._thresholds import (
     ADDRESS,
@@ -49,7 +50,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command(cls=ConnectedProviderCommand)
+@click.command(cls=OnNetwork)
 @account_option(prompt=None)
 @click.option("--kind", type=click.Choice(list(FAMILIES)), default="loans", show_default=True)
 @click.option("--chain-id", type=int, help="The chain that is meant; any other is refused.")

@@ -14,18 +14,21 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from ape.cli import ConnectedProviderCommand, account_option
+from ape.cli import account_option
 
 from keeper.domain.loans import Band, Limits, LoanRule
 from keeper.domain.plans import Call
+from keeper.domain.texts import date_text
 from keeper.domain.units import BPS, NOBODY, Address, health_text
 from keeper.domain.verdicts import Kind
 from keeper.protocols.aave_v3 import GET_RESERVE_DATA, Reserve, read_reserve
 from keeper.protocols.erc20 import SYMBOL
 from keeper.protocols.loan_thresholds import SET_RULE, rule_fields
+from scripts._connected import OnNetwork
 from scripts._thresholds import (
     ADDRESS,
     ASSET,
+    UINT,
     ask,
     confirmations,
     container,
@@ -37,7 +40,6 @@ from scripts._thresholds import (
 )
 
 _DAY = 86_400
-_UINT = click.IntRange(0, 2**256 - 1)
 _APPROVE = {
     "type": "function",
     "name": "approve",
@@ -47,21 +49,21 @@ _APPROVE = {
 }
 
 
-@click.command(cls=ConnectedProviderCommand)
+@click.command(cls=OnNetwork)
 @account_option()
 @click.option("--chain-id", type=int, help="The chain that is meant; any other is refused.")
 @click.option("--thresholds", type=ADDRESS, help="The LoanThresholds contract.")
-@click.option("--id", "rule_id", type=_UINT, help="The rule to replace; without it, a new one.")
+@click.option("--id", "rule_id", type=UINT, help="The rule to replace; without it, a new one.")
 @click.option("--collateral", type=ASSET, required=True, help="The asset to sell.")
 @click.option("--debt", type=ASSET, required=True, help="The asset to repay.")
-@click.option("--floor-bps", type=_UINT, required=True, help="Act below this health.")
-@click.option("--target-bps", type=_UINT, required=True, help="Land on this health.")
-@click.option("--ceiling-bps", type=_UINT, required=True, help="Above this health there is room; stored.")
-@click.option("--slippage-bps", type=_UINT, default=100, show_default=True, help="Of the value sold.")
-@click.option("--cooldown", type=_UINT, default=0, show_default=True, help="Seconds.")
-@click.option("--max-step", type=_UINT, required=True, help="Most repaid at once, in the debt asset's units.")
+@click.option("--floor-bps", type=UINT, required=True, help="Act below this health.")
+@click.option("--target-bps", type=UINT, required=True, help="Land on this health.")
+@click.option("--ceiling-bps", type=UINT, default=0, help="Above this health there is room; 0 for none.")
+@click.option("--slippage-bps", type=UINT, default=100, show_default=True, help="Of the value sold.")
+@click.option("--cooldown", type=UINT, default=0, show_default=True, help="Seconds.")
+@click.option("--max-step", type=UINT, required=True, help="Most repaid at once, in the debt asset's units.")
 @click.option("--days", type=float, default=365.0, show_default=True, help="How long the rule holds.")
-@click.option("--expiry", type=_UINT, help="The same as a unix time.")
+@click.option("--expiry", type=UINT, help="The same as a unix time.")
 @click.option("--keeper", type=ADDRESS, default=NOBODY, help="Who may act; without it, anyone.")
 @click.option(
     "--approve", is_flag=True, help="Also let the contract take the collateral's aToken, unlimited."
@@ -148,7 +150,7 @@ def show(provider: Any, rule: LoanRule, debt_unit: int) -> None:
     click.echo(f"  sell {sold} {rule.collateral} to repay {repaid} {rule.debt}")
     click.echo(f"  below health {floor}, back to {target} (ceiling {ceiling})")
     click.echo(f"  at most {limits.max_step / debt_unit:,.2f} {repaid} at once, every {limits.cooldown} s")
-    click.echo(f"  at most {limits.slippage_bps} bps lost, by {who}, until unix second {limits.expiry}")
+    click.echo(f"  at most {limits.slippage_bps} bps lost, by {who}, until {date_text(limits.expiry)}")
 
 
 def let_take(a_token: Address, thresholds: Address, sent: dict[str, Any]) -> None:

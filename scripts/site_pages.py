@@ -19,7 +19,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from typer.cli import get_docs_for_click
 
-from keeper.cli import cli
+import keeper.cli  # `ape run` takes a module with the name `cli` in it for a script of its own
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -75,7 +75,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def commands() -> str:
     """Every command with its options, as `--help` tells them."""
-    group = typer.main.get_command(cli)
+    group = typer.main.get_command(keeper.cli.cli)
     context = typer.Context(group, info_name="keeper", resilient_parsing=True)
     return get_docs_for_click(obj=group, ctx=context, name="keeper", title="Commands")
 

@@ -95,8 +95,8 @@ def _loan(rule: Mapping[str, float], path: Path, assets: Assets) -> str:
         f"# keeper rule set OWNER --file rule.toml --approve{missing}\n"
         f"# or, with nothing borrowed above the ceiling{', all the way at once' if speed < BPS else ''}, and steps in "
         "the debt's smallest unit:\n"
-        f"# ape run set_rule --account ACCOUNT --collateral {collateral} --debt {debt} --floor-bps {floor}"
-        f" --target-bps {target} --ceiling-bps {ceiling} --cooldown {int(rule['cooldown'])}"
+        f"# ape run set_rule --network NODE --account ACCOUNT --collateral {collateral} --debt {debt}"
+        f" --floor-bps {floor} --target-bps {target} --ceiling-bps {ceiling} --cooldown {int(rule['cooldown'])}"
         f" --max-step {repay * 10**assets.money_decimals} --approve\n"
         f"{_lines(told)}"
     )

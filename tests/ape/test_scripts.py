@@ -314,6 +314,34 @@ def test_a_rule__that_the_contract_would_refuse__is_refused_before_it_is_signed(
     assert devnet.node.head().number == before
 
 
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ((), "network: say which, with --network, such as http://127.0.0.1:8545"),
+        (("--network", "http://127.0.0.1:9"), "No (supported) node found on 'http://127.0.0.1:9'."),
+    ],
+)
+def test_a_network__that_is_not_named_or_not_there__is_one_sentence(
+    ape: Ape, devnet: World, network: tuple[str, ...], said: str
+) -> None:
+    words = list(rule_arguments(devnet))
+    at = words.index("--network")
+    refused = ape.run(*words[:at], *words[at + 2 :], *network)
+    assert refused.returncode != 0
+    assert said in refused.stderr + refused.stdout
+    assert "Traceback" not in refused.stderr
+    assert "WARNING" not in refused.stderr, "every `cli` among the scripts is one of ape's commands"
+
+
+def test_a_rule__with_nobody_to_ask_and_without_yes__is_not_signed(
+    ape: Ape, devnet: World, tmp_path: Path
+) -> None:
+    words = [word for word in rule_arguments(devnet) if word != "--yes"]
+    refused = ape.run(*words, folder=tmp_path if False else ROOT)
+    assert refused.returncode != 0
+    assert "account: nobody is here to be asked; say --yes" in refused.stderr + refused.stdout
+
+
 def test_an_asset__given_by_symbol_where_there_is_no_devnet__is_one_sentence(
     ape: Ape, devnet: World, tmp_path: Path
 ) -> None:
