@@ -319,8 +319,8 @@ def _standing(flight: Flight) -> str:
 
 
 def _line(console: Console, text: Text) -> None:
-    """The terminal wraps it, not rich: what is copied from it stays whole."""
-    console.print(text, soft_wrap=True)
+    """Between words on a terminal; in a pipe or a file a line stays whole."""
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def flight_text(flight: Flight) -> str:

@@ -27,6 +27,7 @@ from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
 from keeper.demo.baskets import GUARDED, TWIN, BasketPair, open_baskets
@@ -54,6 +55,8 @@ _SHIPPED_SOURCES: Final = (
     "Gas: Etherscan's average gas price paid on each day (77.90 and 84.76 gwei), which stands in for the base fee.",
 )
 _YEAR: Final = 365 * 24 * HOUR
+_WIDE: Final = 120
+"""Columns below which a terminal has better use for them than a long bar."""
 
 
 def demo(bars: Path | None, start: str | None, end: str | None, out: Path, say: Console | None) -> Record:
@@ -101,10 +104,10 @@ def print_record(console: Console, record: Record, out: Path) -> None:
     if record.acts:
         block = record.acts[0].block - 1
         hint = f"{command_text()} explain {record.owner} --block {block} --config {out / 'demo' / CONFIG}"
-        console.print(Text(f"Any block can be asked about: {hint}", style="dim"), soft_wrap=True)
-    console.print(
-        Text(f"Plots: {out / 'demo.html'}   Figures: {out / 'demo.json'}", style="bold"), soft_wrap=True
-    )
+        console.print(Text("Any block can be asked about:", style="dim"))
+        console.print(Text(f"  {hint}", style="dim"), soft_wrap=not console.is_terminal)
+    for what, name in (("Plots", "demo.html"), ("Figures", "demo.json")):
+        console.print(Text(f"{what}: {out / name}", style="bold"), soft_wrap=True)
 
 
 def bars_of(bars: Path | None, start: str | None, end: str | None) -> tuple[tuple[Bar, ...], tuple[str, ...]]:
@@ -123,9 +126,9 @@ def progress(say: Console | None, bars: int) -> Iterator[Callable[[int, str], No
     """A bar that is told how many hours are over, and what goes on."""
     shown = Progress(
         TextColumn("[progress.percentage]{task.percentage:>3.0f}%"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=24 if say is not None and say.width > _WIDE else 8),
         TimeElapsedColumn(),
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
         console=say,
         disable=say is None or not say.is_terminal,  # in a pipe it would end a line
         transient=True,

@@ -67,15 +67,20 @@ def read_bars(
     first, last = _instant(start, path, time.min), _instant(end, path, time.max)
     if first is not None and last is not None and first > last:
         raise Misconfigured(f"scenario: from {_iso(first)} to {_iso(last)} is no span of time")
-    bars = []
+    bars, rows = [], []
     for row, seconds in enumerate(opened):
         if (first is None or seconds >= first) and (last is None or seconds <= last):
             open_, high, low, close = (_number(path, row + 1, column[row]) for column in prices)
             paid = None if gas is None else _number(path, row + 1, gas[row])
+            rows.append(row + 1)
             bars.append(_checked(path, Bar(seconds, open_, high, low, close, paid)))
     if not bars:
         held = f"it holds {_iso(min(opened))} to {_iso(max(opened))}" if opened else "it has no rows"
         raise Misconfigured(f"scenario: {path} has no bars in the time asked for; {held}")
+    for row, (before, after) in zip(rows[1:], pairwise(bars), strict=True):
+        _require_later(
+            path, row, before, after
+        )  # of all first: what comes too early leaves a gap where it belongs
     for before, after in pairwise(bars):
         _require_next_hour(path, before, after)
     return tuple(bars)
@@ -202,13 +207,19 @@ def _checked(path: Path, bar: Bar) -> Bar:
     return bar
 
 
+def _require_later(path: Path, row: int, before: Bar, after: Bar) -> None:
+    if after.open_time <= before.open_time:
+        raise Misconfigured(
+            f"scenario: {path} is not in order of time: row {row}, {_iso(after.open_time)}, comes after "
+            f"{_iso(before.open_time)}"
+        )
+
+
 def _require_next_hour(path: Path, before: Bar, after: Bar) -> None:
     apart = after.open_time - before.open_time
     if apart == HOUR:
         return
     pair = f"{_iso(before.open_time)} and {_iso(after.open_time)}"
-    if apart <= 0:
-        raise Misconfigured(f"scenario: {path} is not in order of time: {pair} follow each other")
     if apart < HOUR:
         raise Misconfigured(f"scenario: {path} is not hourly: {pair} are {apart} s apart")
     raise Misconfigured(f"scenario: {path} has a gap: {pair} are {apart / HOUR:g} hours apart")

@@ -24,8 +24,8 @@ def csv(tmp_path: Path, *lines: str) -> Path:
 
 
 def rows(*times: Any) -> list[str]:
-    prices = ("195,196,190,192", "192,193,180,181")
-    return [f"{when},{price}" for when, price in zip(times, prices, strict=True)]
+    prices = ("195,196,190,192", "192,193,180,181", "181,182,170,171")
+    return [f"{when},{price}" for when, price in zip(times, prices, strict=False)]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,10 @@ def test_a_gap__outside_the_cut__is_nobodys_business(tmp_path: Path) -> None:
         (rows(START, START + 7200), r"has a gap: 2020-03-12 00:00 and 2020-03-12 02:00 are 2 hours apart"),
         (rows(START, START), r"not in order of time"),
         (rows(START + 3600, START), r"not in order of time"),
+        (
+            rows(START, START + 7200, START + 3600),
+            r"not in order of time: row 3, 2020-03-12 01:00, comes after 2020-03-12 02:00",
+        ),
         (rows(START, START + 900), r"is not hourly: .* are 900 s apart"),
         ([f"{START},195,190,196,192"], r"at 2020-03-12 00:00 has high 190\.0 below low 196\.0"),
         ([f"{START},195,196,0,192"], r"has low 0\.0, which is no price"),
