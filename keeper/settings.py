@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from eth_utils.address import is_hex_address
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from keeper.domain.errors import Misconfigured
 from keeper.domain.texts import count_text
@@ -368,14 +367,14 @@ def fault_text(error: ValidationError, model: type[BaseModel]) -> str:
     return f"{where}: there is no such key; {meant(str(name), _keys(model, above))}"
 
 
-def _in_words(found: ErrorDetails) -> str:
+def _in_words(found: Mapping[str, Any]) -> str:
     """A fault in the words of whoever wrote the file."""
     kind, context = found["type"], found.get("ctx", {})
     if kind == "too_short":
         what = str(found["loc"][-1]).removesuffix("s") if found["loc"] else "one"
         return f"needs at least {'one' if context['min_length'] == 1 else context['min_length']} {what}"
     told = _IN_WORDS.get(kind) or _IN_WORDS.get(kind.partition("_")[0])
-    return told.format(**context) if told else found["msg"].removeprefix("Value error, ")
+    return told.format(**context) if told else str(found["msg"]).removeprefix("Value error, ")
 
 
 def _keys(model: type[BaseModel], above: Sequence[int | str]) -> list[str]:

@@ -432,4 +432,4 @@ def test_an_interrupt__while_a_command_is_still_imported__ends_it_without_a_word
 def test_explain__of_a_block_before_the_first__is_refused() -> None:
     done = keeper("explain", "0x" + "11" * 20, "--block", "-1")
     assert done.returncode == 2
-    assert "-1 is not in the range" in done.stderr
+    assert "Invalid value for '--block'" in done.stderr
