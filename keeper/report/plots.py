@@ -137,7 +137,7 @@ def cost(record: Record) -> str:
             marker={"color": colour, "line": {"width": 0}},
             hovertemplate="%{y:$,.2f}",
         )
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", tickangle=None, automargin=True)  # turned where they would overlap
     return json_of(figure)
 
 
