@@ -92,6 +92,10 @@ def test_a_backtest__as_a_table__has_its_figures_and_notes() -> None:
             ["basket", "--target", "0.2", "--target", "0.3", "--target", "0.5"],
             "basket: 3 weights do not fit 1 histories",
         ),
+        (
+            ["loan", "--floor", "1.7", "--target", "1.4"],
+            "backtest: a rule of .*: its floor is not below the target",
+        ),
         (["basket", "--target", "0.5", "--destination", "0.2"], "backtest: a rule of .* contradicts itself"),
         (["basket", "--target", "0.5", "--prices", "none.csv"], "history: none.csv cannot be read"),
         (["basket", "--target", "0.5", "--from", "2040-01-01"], "has no bars in the time asked for"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -203,6 +203,21 @@ def _under_way(what: str) -> Iterator[None]:
         yield
 
 
+def _how(rule: Mapping[str, float]) -> str:
+    """In which two of its numbers a rule does."""
+    for lower, upper in (
+        ("floor", "target"),
+        ("target", "ceiling"),
+        ("width", "trigger"),
+        ("destination", "trigger"),
+    ):
+        if rule.get(lower, -math.inf) > rule.get(upper, math.inf) or (
+            upper in ("target", "ceiling") and rule.get(lower, 0.0) == rule.get(upper, math.inf)
+        ):
+            return f": its {lower} is not below the {upper}"
+    return ""
+
+
 def _tell_backtest(case: Case, risk_aversion: float, as_json: bool, **rule: float) -> None:
     from keeper.planner.metrics import measure
     from keeper.planner.sweep import grid, sweep
@@ -210,7 +225,7 @@ def _tell_backtest(case: Case, risk_aversion: float, as_json: bool, **rule: floa
     rules = grid(case.columns, **rule)
     if len(rules) == 0:
         told = ", ".join(f"{name} {value:g}" for name, value in rule.items())
-        raise Misconfigured(f"backtest: a rule of {told} contradicts itself")
+        raise Misconfigured(f"backtest: a rule of {told} contradicts itself{_how(rule)}")
     # The first time numba compiles, which takes a minute.
     with _under_way(f"living the rule through {len(case.moment):,} bars"):
         scores = sweep(case, rules, "serial")

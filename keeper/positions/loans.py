@@ -145,6 +145,8 @@ class LoanPositions:
             moves = way.moves(sold, owed, finding.swapped, finding.amount, finding.fee)
         now = standing(rule)
         band = f"{_health_text(now.floor_bps)} → {_health_text(now.target_bps)}"
+        if now.ceiling_bps:
+            band += f" ← {_health_text(now.ceiling_bps)}"
         return Look(verdict, band, _fields(rule), moves, _marks(rule), self._told(rule, block))
 
     def _told(self, rule: LoanRule, block: Block) -> Mapping[str, str]:

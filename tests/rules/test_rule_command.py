@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from keeper.app import look
 from keeper.devnet.transactions import wait_for
 from keeper.devnet.world import World
 from keeper.doctor import examine
@@ -203,6 +204,8 @@ def test_set__of_a_rule_that_borrows_without_its_grants__names_them_and_so_do_li
     assert keeper("rule", "lint", owner, "--config", path).stdout == "1 rule, and nothing wrong with it\n"
     assert "not granted" not in keeper("rule", "set", owner, *words, "--id", "0", "--config", path).stderr
     assert [each for each in examine(read_settings(path), path) if each.subject == "rule"] == []
+    (seen,) = look(read_settings(path))[1]
+    assert seen.band == "1.4000 → 1.7000 ← 2.5000"
 
 
 def test_a_rule_in_words__of_a_leverage_and_one_keeper__says_what_will_not_happen() -> None:
