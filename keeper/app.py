@@ -330,7 +330,7 @@ class _Loop:
         now = time.monotonic()
         since = self._disagreed_since = now if self._disagreed_since is None else self._disagreed_since
         try:
-            for why in self.keeper.latches.no_quorum(now - since) if self.keeper.latches else ():
+            for why in self.keeper.latches.no_quorum(now - since):
                 self.on_trouble(Unsafe(why))
         except Superseded:
             raise

@@ -78,10 +78,10 @@ class Keeper:
 
     node: Node
     watched: tuple[Positions, ...]
-    journal: Journal | None
+    journal: Journal
     sender: Sender | None
     limits: TurnLimits
-    latches: Latches | None = None
+    latches: Latches
     ether: Ether | None = None
 
     def turn(self, block: Block) -> Turn:
@@ -99,8 +99,8 @@ class Keeper:
         trouble += [said for seen in attended for said in seen.said]
 
         intents: list[Intent] = []
-        lately = self.journal.lately(block.number - _FAIR_BLOCKS) if self.journal and breaches else {}
-        stopped = self.latches.why_stopped() if self.latches and breaches else None
+        lately = self.journal.lately(block.number - _FAIR_BLOCKS) if breaches else {}
+        stopped = self.latches.why_stopped() if breaches else None
         for breach in _fairly(breaches, lately):
             key = breach.verdict.key
             try:
@@ -115,19 +115,17 @@ class Keeper:
                 kind = Kind.BLIND if isinstance(error, Blind) else Kind.BARRED
                 instead[key] = replace(breach.verdict, kind=kind, why=str(error))
         verdicts = _each_once(attended, instead)
-        if self.journal:
-            note = "; ".join(trouble if self.sender else ["dry run: nothing is signed", *trouble])
-            self.journal.write_turn(block, verdicts, note)
-            if block.number % _BLOCKS_BETWEEN_PRUNINGS == 0:
-                self.journal.prune(
-                    block.number - self.limits.keep_blocks, block.timestamp - self.limits.keep_seconds
-                )
+        note = "; ".join(trouble if self.sender else ["dry run: nothing is signed", *trouble])
+        self.journal.write_turn(block, verdicts, note)
+        if block.number % _BLOCKS_BETWEEN_PRUNINGS == 0:
+            self.journal.prune(
+                block.number - self.limits.keep_blocks, block.timestamp - self.limits.keep_seconds
+            )
         tripped: tuple[str, ...] = ()
         if self.sender:
             try:
                 changes += self.sender.settle(block)
-                if self.latches:
-                    tripped = self.latches.watch(block, flew=bool(changes or intents))
+                tripped = self.latches.watch(block, flew=bool(changes or intents))
             except Blind as error:
                 trouble.append(str(error))  # what is in a block stays there: the next turn asks again
         return Turn(block, verdicts, tuple(intents), changes, tuple(trouble), tripped)
@@ -146,7 +144,7 @@ class Keeper:
             reason = f"operator: {lately.actions} actions for this owner in {_FAIR_BLOCKS} blocks, which is the limit"
         if reason is None:
             reason = rests(lately, block.number)
-        if reason is None and self.sender and self.latches:
+        if reason is None and self.sender:
             reason = self.latches.why_doubted(block, breach.verdict.key)
         if reason is not None:
             raise Unsafe(reason)
