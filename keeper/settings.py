@@ -49,7 +49,7 @@ _IN_WORDS: Final = {
     "bool": "must be true or false",
 }
 """What pydantic finds, by its own name for it or how that begins, as an operator would say it."""
-WATCHED: Final = ("loans", "ranges", "baskets", "feeds")
+WATCHED: tuple[str, ...] = ("loans", "ranges", "baskets", "feeds")
 """The kinds that a table of `watch` may be of."""
 _KEY_VERSION = re.compile(
     r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[^/]+"

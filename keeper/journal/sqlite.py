@@ -136,8 +136,9 @@ def broken(place: Path, error: Exception) -> JournalBroken:
 
 def _dial(place: Path, writing: bool) -> sqlite3.Connection:
     if writing:
+        # Only where there is none: to close a file that this process has open elsewhere takes that one's locks away.
         with suppress(OSError):  # which SQLite then says in its own words
-            os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _OWNER_ALONE))
+            os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ALONE))
     mode = "rwc" if writing else "ro"
     connection = sqlite3.connect(
         f"file:{quote(str(place))}?mode={mode}",

@@ -26,7 +26,7 @@ from keeper.domain.plans import WITNESS
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import NO_DEBT, WAD
 from keeper.domain.verdicts import Kind, Verdict
-from keeper.journal.journal import OLDEST, Journal, Reader
+from keeper.journal.journal import OLDEST, Journal, Reader, reset
 from keeper.journal.tables import VERSION
 from tests.journal.flights_kept import (
     CHAIN,
@@ -458,6 +458,19 @@ def test_a_journal__that_may_not_be_written__is_refused(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     shutil.rmtree(folder)
     assert "cannot be written" in ended.stderr, ended.stderr
+
+
+def test_a_journals_file__opened_a_second_time_by_one_process__leaves_the_first_its_locks(path: Path) -> None:
+    """Else another process would think itself alone, and take the log away from under the first."""
+    alone = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('pragma journal_mode = delete')"
+    with Journal(path) as journal:
+        journal.latch("gas", 7, "breaker: enough")
+        assert [latch.name for latch in reset(path, ["gas"])] == ["gas"]
+        asked = subprocess.run(
+            [sys.executable, "-c", alone, str(path)], capture_output=True, text=True, check=False
+        )
+        assert "database is locked" in asked.stderr
+        assert journal.latches() == ()
 
 
 def test_a_full_disk__at_a_write__is_refused_and_what_was_written_stays(path: Path) -> None:

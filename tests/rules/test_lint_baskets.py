@@ -66,7 +66,7 @@ def case(
     rule = BasketRule(assets, False, 5_000, 10_000, 1_000_000, 200, 30_000, 0, 0, limits)
     rule = replace(rule, **changes)
     lines = [
-        Line(a.token, PRICE[a.token], UNIT[a.token], a.target_bps, width(a, rule, 0, 0), account[a.token])
+        Line(a.token, PRICE[a.token], UNIT[a.token], a.target_bps, width(a, rule, 0), account[a.token])
         for a in rule.assets
     ]
     seen = weighed(lines, rule.cap_bps, rule.destination_bps)

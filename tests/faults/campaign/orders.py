@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keeper import app
+from keeper import app, settings
 from keeper.chain.node import Node, Question
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Receipt
@@ -74,4 +74,5 @@ class Orders:
 def keeper_of_orders(folder: Path) -> None:
     """The keeper, whole, with one more kind."""
     app.KINDS = {**app.KINDS, "orders": Orders}
+    settings.WATCHED = (*settings.WATCHED, "orders")
     keeper(folder)
