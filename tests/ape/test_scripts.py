@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keeper.app import open_keeper
-from keeper.devnet.anvil import Anvil
+from keeper.devnet.anvil import DEFAULT_CHAIN_ID, Anvil
 from keeper.devnet.world import World
 from keeper.domain.flights import State
 from keeper.domain.units import NOBODY, WAD, Address
 from keeper.domain.verdicts import Kind
+from keeper.protocols.deployments import deployed_on
 from keeper.protocols.loan_thresholds import (
     CHECK,
     Finding,
@@ -91,18 +94,30 @@ def test_a_loan__guarded_by_the_scripts_on_a_fork__is_brought_back_to_its_target
     assert seen.kind == Kind.BREACHED, seen.why
 
     monkeypatch.setenv("KEEPER_KEY", KEEPER_KEY)
-    with open_keeper(keeping(fork, thresholds, tmp_path), dry_run=False) as keeper:
+    with ExitStack() as opened:
+        lived = opened.enter_context(seen_again(fork))
+        keeper = opened.enter_context(open_keeper(keeping(lived, thresholds, tmp_path), dry_run=False))
         acted = keeper.turn(keeper.node.head())
         assert acted.trouble == ()
         ((intent,), (judged,)) = acted.intents, acted.verdicts
         assert (judged.kind, judged.why) == (Kind.BREACHED, "health: below the floor")
         assert intent.plan.key.owner == OWNER
         settled = keeper.turn(keeper.node.head())
-    assert [change.flight.state for change in settled.changes] == [State.INCLUDED]
-    assert [verdict.kind for verdict in settled.verdicts] == [Kind.WITHIN]
-    after = fork.account_data(OWNER)
-    assert abs(after.health - 1.7 * WAD) <= 0.005 * 1.7 * WAD
-    assert finding(fork, thresholds, OWNER, 0).kind == Kind.WITHIN
+        assert [change.flight.state for change in settled.changes] == [State.INCLUDED]
+        assert [verdict.kind for verdict in settled.verdicts] == [Kind.WITHIN]
+        after = lived.account_data(OWNER)
+        assert abs(after.health - 1.7 * WAD) <= 0.005 * 1.7 * WAD
+        assert finding(lived, thresholds, OWNER, 0).kind == Kind.WITHIN
+
+
+@contextmanager
+def seen_again(fork: World) -> Iterator[World]:
+    """A fork of the fork: under mainnet's id a keeper asks for mainnet's own Aave, which the devnet has not."""
+    known = deployed_on(fork.chain_id)
+    is_mainnet = known is not None and known.provider == fork.aave.addresses_provider
+    chain_id = fork.chain_id if is_mainnet else DEFAULT_CHAIN_ID
+    with Anvil(fork_url=fork.url, chain_id=chain_id) as anvil:
+        yield replace(fork.through(anvil.url), chain_id=chain_id)
 
 
 def keeping(world: World, thresholds: Address, folder: Path) -> Settings:
@@ -198,7 +213,7 @@ def test_ranges_and_baskets__beside_a_devnet__are_deployed_on_what_stands_there(
     assert printed("FACTORY", ranges) == devnet.uniswap.factory
 
     baskets = deployed(ape, devnet, tmp_path, "baskets")
-    assert (printed("SEQUENCER", baskets), printed("VOLATILITY", baskets)) == (NOBODY, NOBODY)
+    assert (printed("SEQUENCER", baskets), printed("VOLATILITY", baskets)) == (NOBODY, devnet.volatility)
     check = Address(printed("CHECK", baskets))
     assert devnet.call(check, "FACTORY()", "(address)") == (devnet.uniswap.factory,)
 

@@ -71,7 +71,9 @@ def test_a_turns_rules_accounts_and_prices__of_the_most_owners_not_mirrored__are
     node = Counting(world.url)
     loans = Loans(node, world.thresholds, [*guarded, *nobodies])
     loans.observe(world.node.head())
-    for _ in range(3):  # the first proves what it sums up once and for all, and rules are counted now and then
+    for _ in range(
+        3
+    ):  # the first proves what it sums up once and for all, and rules are counted now and then
         world.mine()
         block = world.node.head()
         node.requests.clear()
