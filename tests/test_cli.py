@@ -409,6 +409,7 @@ def test_version__asked_for__is_the_packages(tmp_path: Path) -> None:
 def test_an_interrupt__while_a_command_is_still_imported__ends_it_without_a_word(module: str) -> None:
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background does not inherit\n"
         "class Interrupting:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
         f"        if name == {module!r}:\n"
