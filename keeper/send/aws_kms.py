@@ -48,7 +48,7 @@ def aws_kms_signer(key: str) -> DigestSigner:
 def _client(key: str) -> Any:
     """A client for the key's region, or why there is none."""
     try:
-        import boto3  # noqa: PLC0415 - only who has such a key has it installed
+        from boto3.session import Session  # noqa: PLC0415 - only who has such a key has it installed
         from botocore.config import Config  # noqa: PLC0415
     except ImportError:
         return "boto3 is not installed; pip install threshold-keeper[aws]"
@@ -56,7 +56,8 @@ def _client(key: str) -> Any:
     retries = {"mode": "standard", "total_max_attempts": _TRIES}
     bounds = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries=retries)
     try:
-        return boto3.client("kms", region_name=found[1] if found else None, config=bounds)
+        # The module's own session would keep, for the whole process, the first credentials that were ever found.
+        return Session().client("kms", region_name=found[1] if found else None, config=bounds)
     except Exception as error:  # noqa: BLE001 - a profile, a region, a file of credentials: any may be wrong
         return _said(error)
 

@@ -217,6 +217,17 @@ def test_a_key_service__without_a_key_to_use__is_one_sentence_at_the_start(
         opened()
 
 
+def test_a_key_at_aws__after_other_credentials_were_refused__is_had_with_the_right_ones(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, opened = make("aws")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    with pytest.raises(Misconfigured, match="AccessDeniedException"):
+        opened()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", doubles.AWS_ACCESS)
+    assert opened().address == KEEPER
+
+
 def test_a_key__on_another_curve_that_claims_to_be_on_ours__is_refused(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,7 +305,7 @@ def test_a_key_service__whose_library_is_not_installed__says_what_to_type(
     real = builtins.__import__
 
     def absent(name: str, *rest: Any) -> Any:
-        if name == library:
+        if name == library or name.startswith(f"{library}."):
             raise ImportError(name)
         return real(name, *rest)
 
