@@ -2,14 +2,17 @@
 
 APScheduler owns the schedule, and all its job does is to make a tick due; the ticks themselves run in the thread that
 called `run`, so that none can overlap, be skipped as late, or be lost with a worker. Its job store stays in memory
-because what must survive a crash is in the journal.
+because what must survive a crash is in the journal. Python's collector waits for the end of a tick, since walking
+through all that the libraries have made takes it longer than a tick may.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -41,12 +44,14 @@ class Clock:
         self._due.set()
         self._scheduler.start()
         try:
-            while True:
-                self._due.wait()
-                self._due.clear()
-                if self._stopped.is_set():
-                    return
-                self._tick()
+            with _collecting_after() as collect:
+                while True:
+                    self._due.wait()
+                    self._due.clear()
+                    if self._stopped.is_set():
+                        return
+                    self._tick()
+                    collect()
         finally:
             self._scheduler.shutdown(wait=False)
 
@@ -58,3 +63,22 @@ class Clock:
         """Let `run` return after the tick under way; not for a signal handler, which may interrupt the very wait."""
         self._stopped.set()
         self._due.set()
+
+
+@contextmanager
+def _collecting_after() -> Iterator[Callable[[], None]]:
+    """Have garbage collected when asked and at no other time; what there is after the first time is never looked at."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+
+    def collect() -> None:
+        gc.collect()
+        if not gc.get_freeze_count():
+            gc.freeze()
+
+    try:
+        yield collect
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -133,6 +135,41 @@ def test_clock__wakes_from_many_threads__are_never_answered_by_two_ticks_at_once
         for thread in hinting:
             thread.join()
     assert ticks.most_inside == 1
+
+
+def test_clock__garbage__is_collected_after_a_tick_and_never_within_one() -> None:
+    class Knot:
+        """Knows itself, so that only the collector frees it."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    inside, within, knots = threading.Event(), list[str](), list[weakref.ref[Knot]]()
+
+    def collecting(phase: str, _: dict[str, int]) -> None:
+        if inside.is_set():
+            within.append(phase)
+
+    def knotting() -> None:
+        inside.set()
+        for _ in range(3):
+            made = [Knot() for _ in range(gc.get_threshold()[0] * 12)]
+            knots.append(weakref.ref(made[-1]))
+        inside.clear()
+
+    clock = Clock(knotting, NEVER)
+    gc.callbacks.append(collecting)
+    try:
+        with running(clock):
+            for count in range(3, 10, 3):
+                assert eventually(lambda count=count: len(knots) == count and not any(ref() for ref in knots))
+                assert not gc.isenabled()
+                clock.wake()
+    finally:
+        gc.callbacks.remove(collecting)
+    assert within == []
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
 
 
 def test_clock__after_any_burst_of_wakes__a_tick_starts_after_the_last(

@@ -19,7 +19,7 @@ from keeper.domain.loans import Loan
 from keeper.domain.plans import Call
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols import aave_v3, erc20
-from keeper.protocols.methods import about, address
+from keeper.protocols.methods import address
 from keeper.protocols.multicall3 import together
 
 # What is larger would cost the columns their bounds, and is left for Aave to value.
@@ -180,7 +180,7 @@ def read_holdings(
     first = ask_at_length(
         node,
         [
-            Call(aave, about(method, owner))
+            Call(aave, method.call(owner))
             for owner in owners
             for method in (aave_v3.GET_USER_CONFIGURATION, aave_v3.GET_USER_EMODE)
         ],
@@ -189,7 +189,7 @@ def read_holdings(
     used = [_number(answer) for answer in first[::2]]
     modes = [_number(answer) for answer in first[1::2]]
     calls = [
-        Call(token, about(erc20.BALANCE_OF if token == stable else aave_v3.SCALED_BALANCE_OF, owner))
+        Call(token, (erc20.BALANCE_OF if token == stable else aave_v3.SCALED_BALANCE_OF).call(owner))
         for owner, map_ in zip(owners, used, strict=True)
         for token, stable in _tokens(market, map_ or 0)
     ]
@@ -237,7 +237,7 @@ def _number(answer: bytes | None) -> int | None:
 
 def account_calls(aave: Address, owners: Sequence[Address]) -> list[Call]:
     """One call an account for Aave's own word on it; its answer is for `account_of`."""
-    return [Call(aave, about(aave_v3.GET_USER_ACCOUNT_DATA, owner)) for owner in owners]
+    return [Call(aave, aave_v3.GET_USER_ACCOUNT_DATA.call(owner)) for owner in owners]
 
 
 def account_of(answer: bytes | None) -> Loan | None:

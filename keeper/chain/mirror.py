@@ -33,7 +33,6 @@ from keeper.domain.units import NOBODY, Address
 from keeper.judge.loan_worth import worth
 from keeper.protocols import loan_thresholds
 from keeper.protocols.lenses import rule_of
-from keeper.protocols.methods import about
 
 COMPARED: Final = 8
 """How many accounts are compared with Aave in every turn, each in its turn."""
@@ -225,7 +224,7 @@ class Mirror:
         self, owners: Sequence[Address], block: Block
     ) -> tuple[list[int], _Words, dict[RuleKey, LoanRule | None]]:
         thresholds = self._loans.thresholds
-        calls = [Call(thresholds, about(loan_thresholds.RULE_COUNT, owner)) for owner in owners]
+        calls = [Call(thresholds, loan_thresholds.RULE_COUNT.call(owner)) for owner in owners]
         counts = [
             loan_thresholds.RULE_COUNT.read(_answered(told, "rule_count"))[0]
             for told in ask_at_length(self._node, calls, block.hash)
@@ -281,7 +280,7 @@ class Mirror:
         owners = [self._owners[account] for account in accounts]
         return [
             *account_calls(self._loans.aave, owners),
-            *(Call(self._loans.thresholds, about(loan_thresholds.RULE_COUNT, owner)) for owner in owners),
+            *(Call(self._loans.thresholds, loan_thresholds.RULE_COUNT.call(owner)) for owner in owners),
             *(loan_thresholds.words_call(key) for key in self._first_keys(owners)),
         ]
 

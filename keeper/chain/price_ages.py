@@ -12,7 +12,7 @@ from keeper.domain.errors import Blind
 from keeper.domain.plans import Call
 from keeper.domain.units import NOBODY, Address
 from keeper.protocols import aave_v3
-from keeper.protocols.methods import about, address
+from keeper.protocols.methods import address
 
 
 class PriceAges:
@@ -31,7 +31,7 @@ class PriceAges:
         feeds = [self._sources.get(asset, NOBODY) for asset in assets]
         calls = [
             Call(self._provider, aave_v3.GET_PRICE_ORACLE.call()),
-            *(Call(self.oracle, about(aave_v3.GET_SOURCE, asset)) for asset in assets),
+            *(Call(self.oracle, aave_v3.GET_SOURCE.call(asset)) for asset in assets),
             *(Call(feed, aave_v3.LATEST_ROUND.call()) for feed in feeds),
         ]
         return [together_question(calls, block.hash)]

@@ -100,8 +100,9 @@ class Sender:
         flights = self._flights()
         grew = head.parent == self._followed
         self._followed = head.hash
+        first = [flight for flight in flights if flight.state.awaiting or not grew]
         self._mined = tuple(flight for flight in flights if grew and not flight.state.awaiting)
-        changes = self._advance([flight for flight in flights if flight not in self._mined], head)
+        changes = self._advance(first, head)
         after = {change.flight.intent.id: change.flight for change in changes}
         self._open = tuple(after.get(flight.intent.id, flight) for flight in flights)
         news, self._news = self._news, ()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from eth_abi.abi import decode, encode
-from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import DecodingError, EncodingError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,6 +89,34 @@ def test_read__words_of_any_kind__are_read_as_the_codec_reads_them(words: list[i
                 method.read(returned)
         else:
             assert method.read(returned) == expected
+
+
+ASKED = Method("asked", ("uint8", "int24", "bool", "address", "uint256"), ())
+ANY_VALUE = st.one_of(
+    st.integers(-(2**256), 2**256),
+    st.integers(-(2**23) - 1, 2**23),
+    st.integers(-1, 256),
+    st.booleans(),
+    st.none(),
+    st.text(max_size=3),
+    st.binary(min_size=19, max_size=21).map(lambda raw: "0x" + raw.hex()),
+    st.binary(min_size=20, max_size=20),
+)
+
+
+@given(st.lists(ANY_VALUE, min_size=4, max_size=6))
+def test_calldata__of_anything__is_what_the_codec_writes_or_refuses(values: list[Any]) -> None:
+    fitting = [5, -1, True, SOMEONE, 2**200]
+    for at, value in enumerate(values[:5]):
+        one_other = [*fitting[:at], value, *fitting[at + 1 :]]
+        for arguments in (one_other, values):
+            try:
+                expected = encode(ASKED.inputs, arguments)
+            except (EncodingError, TypeError, ValueError) as refusal:
+                with pytest.raises(type(refusal)):
+                    ASKED.call(*arguments)
+            else:
+                assert ASKED.call(*arguments) == ASKED.selector + expected
 
 
 def test_read__nothing_where_a_word_is_due__is_blind_as_when_no_contract_stands_there() -> None:
