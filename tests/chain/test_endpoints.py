@@ -116,12 +116,13 @@ def test_an_endpoint_that_fails__hands_the_question_on_within_two_seconds(
 
 def test_a_revert__is_the_answer_and_asked_of_nobody_else(three: tuple[Endpoints, list[Proxy]]) -> None:
     node, proxies = three
-    node.head()
-    proxies[0].on("eth_call", Error("execution reverted", 3, data="0x1234"))
+    head = node.head()
+    for proxy in proxies:  # any may be the first that holds the head
+        proxy.on("eth_call", Error("execution reverted", 3, data="0x1234"))
     with pytest.raises(NodeRefused, match="execution reverted") as caught:
-        node.call(SENDER, b"", node.head().hash)
+        node.call(SENDER, b"", head.hash)
     assert caught.value.data == "0x1234"
-    assert [proxy.count("eth_call") for proxy in proxies] == [1, 0, 0]
+    assert sum(proxy.count("eth_call") for proxy in proxies) == 1
 
 
 def test_a_stopped_node__is_waited_for_once_and_then_passed_over(stack: ExitStack, anvil: Anvil) -> None:
