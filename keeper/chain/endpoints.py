@@ -6,20 +6,20 @@ by the quorum; the rest is read from the first endpoint that holds the head, and
 asks for rest or does not know the block. A raw transaction goes to all. Who contradicts the quorum is quarantined,
 which is to say asked for nothing but its head, until it agrees again.
 
-Assumes: one thread asks. Each endpoint has one more of its own, beside it, so that a hung one holds up nobody.
+Assumes: one thread asks.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from keeper.chain.agreement import CRITICAL, HELD, Believed, agreed_head, decided
+from keeper.chain.member import Member, Told
 from keeper.chain.node import Node, Question
 from keeper.chain.wire import block_of, number_of
 from keeper.domain.blocks import Block
@@ -28,13 +28,7 @@ from keeper.domain.errors import Blind, Misconfigured, NodeRefused, NodeUnreacha
 SEND: Final = "eth_sendRawTransaction"
 _HEAD: Final[tuple[Question, ...]] = (("eth_chainId", ()), ("eth_getBlockByNumber", ("latest", False)))
 _UNKNOWN_BLOCK: Final = ("header not found", "unknown block", "block not found", "missing trie node")
-_MOST_WAITING: Final = 8
-_IDLE_SECONDS: Final = 30.0
-_LONGEST_SHUN: Final = 30.0
-
 _PATH: Final = 128
-
-Task = Callable[[Node], list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,87 +43,6 @@ class Health:
     age: float | None
     ailing: str
     failures: int
-
-
-class _Member:
-    """One endpoint: `node` for the thread that asks, and another connection with a thread for what is asked of all."""
-
-    def __init__(self, url: str, timeout: float) -> None:
-        self.node: Final = Node(url, timeout)
-        self.name: Final = self.node.name
-        self.head: Block | None = None
-        self.chain_id: int | None = None
-        self.quarantine = ""
-        self.failures = 0
-        self._side = Node(url, timeout)
-        self._shunned_until = 0.0
-        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._asked = 0
-        self._answered = 0
-
-    @property
-    def waiting(self) -> int:
-        """How many questions its thread has not brought back."""
-        return self._asked - self._answered
-
-    @property
-    def shunned(self) -> bool:
-        """Whether it failed or asked for rest lately, so that others are asked first."""
-        return time.monotonic() < self._shunned_until or self.node.rests > 0 or self._side.rests > 0
-
-    def failed(self) -> None:
-        """It gave no answer: ask it last for a while, longer each further time; asking for rest is no failure."""
-        if self.node.rests or self._side.rests:
-            return
-        self.failures += 1
-        self._shunned_until = time.monotonic() + min(2.0 ** min(self.failures, 8), _LONGEST_SHUN)
-
-    def answered(self) -> None:
-        """It gave one."""
-        self.failures = 0
-
-    def start(self, task: Task, told: Told, until: float) -> bool:
-        """Have its thread do the task, unless that can only be begun after `until`; False when too much waits."""
-        if self.waiting >= _MOST_WAITING:
-            return False
-
-        def job() -> None:
-            outcome: list[Any] | Blind
-            try:
-                with self._side.within(until - time.monotonic()):
-                    outcome = task(self._side)
-            except Blind as error:
-                outcome = error
-            except Exception as error:  # noqa: BLE001 - a thread that died would never answer again
-                outcome = NodeUnreachable(f"node: {self.name} could not be asked ({type(error).__name__})")
-            self._answered += 1
-            told.put((self, outcome))
-
-        self._asked += 1
-        with self._starting:
-            self._jobs.put(job)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=f"ask {self.name}", daemon=True)
-                self._thread.start()
-        return True
-
-    def _work(self) -> None:
-        """Do what is asked, and end when nothing was for a while."""
-        while True:
-            try:
-                job = self._jobs.get(timeout=_IDLE_SECONDS)
-            except Empty:
-                with self._starting:
-                    if self._jobs.empty():
-                        self._thread = None
-                        return
-                continue
-            job()
-
-
-Told = SimpleQueue[tuple[_Member, list[Any] | Blind]]
 
 
 class Endpoints(Node):
@@ -155,7 +68,7 @@ class Endpoints(Node):
             raise Misconfigured(f"node: a quorum of {self.quorum} cannot be had of {len(urls)} endpoints")
         self._chain_id = chain_id
         self._patience = patience
-        self._members = [_Member(url, timeout) for url in urls]
+        self._members = [Member(url, timeout) for url in urls]
         self._head: Block | None = None
         self._path: dict[int, str] = {}
         self._late: Told = SimpleQueue()
@@ -188,7 +101,7 @@ class Endpoints(Node):
         until = self._until()
         told = self._late = SimpleQueue()
         missing = sum(member.start(self._look, told, until) for member in self._members)
-        heads: dict[_Member, Block] = {}
+        heads: dict[Member, Block] = {}
         agreed: Block | None = None
         while missing and agreed is None:
             try:
@@ -237,7 +150,7 @@ class Endpoints(Node):
             for m in self._members
         )
 
-    def _ailing(self, member: _Member) -> str:
+    def _ailing(self, member: Member) -> str:
         if self._is_wrong(member):
             return f"node: {member.name} is on chain {member.chain_id}, not on {self._chain_id}"
         if member.quarantine:
@@ -249,7 +162,7 @@ class Endpoints(Node):
             return f"node: {member.name} lags {behind} blocks behind block {self._head.number}"
         return f"node: {member.name} failed {member.failures} times in a row" if member.failures else ""
 
-    def _is_wrong(self, member: _Member) -> bool:
+    def _is_wrong(self, member: Member) -> bool:
         return member.chain_id not in (None, self._chain_id)
 
     # The head.
@@ -258,7 +171,7 @@ class Endpoints(Node):
     def _look(node: Node) -> list[Any]:
         return node.ask_many(_HEAD)
 
-    def _header(self, member: _Member, outcome: list[Any] | Blind) -> Block | None:
+    def _header(self, member: Member, outcome: list[Any] | Blind) -> Block | None:
         """What an endpoint shows as its head, if it is on the right chain."""
         if isinstance(outcome, Blind):
             member.failed()
@@ -275,13 +188,13 @@ class Endpoints(Node):
         member.head = head
         return head
 
-    def _same(self, heads: dict[_Member, Block]) -> Block | None:
+    def _same(self, heads: dict[Member, Block]) -> Block | None:
         """The head a quorum gives already, which spares waiting for the slow."""
         block = agreed_head(list(heads.values()), self.quorum)
         # Those who lag may be the first to answer.
         return None if block is None or (self._head and block.number < self._head.number) else block
 
-    def _highest(self, heads: dict[_Member, Block]) -> Block:
+    def _highest(self, heads: dict[Member, Block]) -> Block:
         """The highest block whose hash a quorum gives, those further ahead being asked what they have there."""
         for number in sorted({block.number for block in heads.values()}, reverse=True):
             reach = {member: head for member, head in heads.items() if head.number >= number}
@@ -303,7 +216,7 @@ class Endpoints(Node):
         )
 
     def _block(
-        self, number: int, hash_: str, votes: dict[_Member, str | None], heads: dict[_Member, Block]
+        self, number: int, hash_: str, votes: dict[Member, str | None], heads: dict[Member, Block]
     ) -> Block | None:
         """The header of a block that was voted for, as a quorum gives it; it may be nobody's head."""
         told: Counter[Block] = Counter()
@@ -320,7 +233,7 @@ class Endpoints(Node):
                 return block
         return None
 
-    def _hash_at(self, member: _Member, head: Block, number: int) -> str | None:
+    def _hash_at(self, member: Member, head: Block, number: int) -> str | None:
         if head.number == number:
             return head.hash
         if head.number == number + 1:
@@ -352,7 +265,7 @@ class Endpoints(Node):
             except Empty:
                 return
 
-    def _hear(self, member: _Member, outcome: list[Any] | Blind) -> None:
+    def _hear(self, member: Member, outcome: list[Any] | Blind) -> None:
         if self._header(member, outcome) is not None:
             self._sort(member)
 
@@ -360,7 +273,7 @@ class Endpoints(Node):
         self._path = {n: h for n, h in self._path.items() if agreed.number - _PATH < n < agreed.number}
         self._path |= {agreed.number - 1: agreed.parent, agreed.number: agreed.hash}
 
-    def _sort(self, member: _Member) -> None:
+    def _sort(self, member: Member) -> None:
         """Quarantine an endpoint that has another block where the agreed ones are, and let it back when it has not."""
         agreed, shown = self._head, member.head
         if agreed is None or shown is None:
@@ -375,7 +288,7 @@ class Endpoints(Node):
 
     # Reads.
 
-    def _readable(self) -> list[_Member]:
+    def _readable(self) -> list[Member]:
         """Whoever may be read from: on the chain, in no quarantine, and holding the head; those that failed last."""
         self._hear_the_late()
         head = self._head
@@ -388,7 +301,7 @@ class Endpoints(Node):
         ]
         return sorted(fit, key=lambda m: m.shunned)
 
-    def _fit(self) -> list[_Member]:
+    def _fit(self) -> list[Member]:
         fit = self._readable()
         if not fit:
             self.head()
@@ -400,7 +313,7 @@ class Endpoints(Node):
     def _ask_one(self, questions: Sequence[Question]) -> list[Any]:
         """The answers of the first endpoint that has them, each but the last waited for only so long."""
         self._fit()
-        tried: list[_Member] = []
+        tried: list[Member] = []
         silence: Blind | None = None
         refused: list[Any] | None = None
         while fit := self._untried(tried):
@@ -422,7 +335,7 @@ class Endpoints(Node):
         assert silence is not None
         raise silence
 
-    def _untried(self, tried: list[_Member]) -> list[_Member]:
+    def _untried(self, tried: list[Member]) -> list[Member]:
         """Whoever else may be read from; when none is known to, one whose head is still awaited is waited for."""
         give_up_at = time.monotonic() + min(self._patience, self._left())
         while True:
