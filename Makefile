@@ -29,7 +29,7 @@ build/numpy2/.done: requirements/numpy2.txt
 	@sh scripts/setup.sh numpy2
 	@touch $@
 
-.PHONY: help setup dev demo test test-nightly test-numpy2 check format bench campaign scorecard site contracts lock clean
+.PHONY: help setup dev demo test test-nightly test-numpy2 check format bench gas campaign scorecard site contracts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,9 @@ format: dev ## rewrite what `make check` would complain of, where that can be do
 
 bench: dev ## the figures, as a table and in build/bench.json
 	@$(BIN)/python -m bench
+
+gas: dev ## what the contracts' guards cost, into build/gas.json
+	@$(PYTEST) tests/contracts/test_gas.py && cat build/gas.json
 
 campaign: dev ## SEED=1 EPISODES=200: a keeper's life under drawn faults, into build/campaign.json
 	@$(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),1) --episodes $(or $(EPISODES),200)
