@@ -1,0 +1,177 @@
+"""The same history over forks that begin at one block: with the keeper, with nobody, and with the keeper in peace.
+
+All forks live through the same prices and gas, and have the same arbitrageur and liquidator. On the first `keeper run`
+is at work as a process of its own, on the next nobody is. What is told of each rule is read from the chain at every
+block, by the judge that the keeper itself uses.
+
+Assumes: the history's prices are taken as moves from the prices there are.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain as chain_
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from keeper import app
+from keeper.demo.play import Attendant, Play
+from keeper.demo.process import JOURNAL, KeeperProcess
+from keeper.demo.stage import MAX_MOVE_BPS, progress
+from keeper.devnet.actors import Liquidator
+from keeper.devnet.anvil import Anvil
+from keeper.devnet.bars import Bar
+from keeper.devnet.scenario import Scenario
+from keeper.devnet.world import World
+from keeper.domain.errors import Misconfigured
+from keeper.domain.rules import RuleKey
+from keeper.domain.units import BASE, Address
+from keeper.journal.journal import Reader
+from keeper.positions.port import Look
+from keeper.report.lives import Life, Price, Simulated, Told
+from keeper.settings import Settings
+from keeper.simulate.histories import Wanted, history
+from keeper.simulate.lives import LOAN, Watched
+
+DEVNET: Final = "devnet"
+_MARKS: Final = ("low", "target", "high")
+
+
+class Nobody:
+    """Stands where the keeper stands, and does nothing."""
+
+    def wait_for(self, block: int, seconds: float) -> bool:
+        """At once."""
+        del block, seconds
+        return True
+
+    def last_line(self) -> str:
+        """Silence."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lived:
+    """What one fork told."""
+
+    lives: dict[RuleKey, Life]
+    prices: tuple[Price, ...]
+
+
+def simulate(settings: Settings, manifest: Path, wanted: Wanted, say: Console | None) -> Simulated:
+    """Every rule the settings watch, lived with the keeper and without.
+
+    `Misconfigured` where no devnet runs, no rule is written, or nothing can be played as it was asked for.
+    """
+    begun = time.monotonic()
+    told = history(wanted)
+    if not manifest.exists():
+        raise Misconfigured("simulate: no devnet runs from this folder; start one with `keeper devnet`")
+    world = World.read(manifest)
+    _, looks = app.look(settings)
+    if not looks:
+        raise Misconfigured(
+            "simulate: none of the watched owners has written a rule; `keeper rule set` writes one"
+        )
+    moves = _from_here(told.bars, world.price("WETH") / BASE, world.price("USDC") / BASE)
+    casts = [("with the keeper", True), ("with nobody", False)]
+    found = []
+    with progress(say, len(casts) * len(moves)) as tell:
+        for number, (name, with_keeper) in enumerate(casts):
+            over = number * len(moves)
+
+            def tell_of(at: int, what: str, over: int = over, name: str = name) -> None:
+                tell(over + at, f"{name}: {what}")
+
+            found.append(_lived(settings, world, moves, with_keeper, tell_of))
+    guarded, alone = found
+    rules = tuple(_told(settings, look, guarded.lives, alone.lives) for look in looks)
+    return Simulated(told.title, told.sources, (), guarded.prices, rules, time.monotonic() - begun)
+
+
+def _told(settings: Settings, look: Look, guarded: dict[RuleKey, Life], alone: dict[RuleKey, Life]) -> Told:
+    key, measure, marks = look.verdict.key, look.verdict.measure, look.marks
+    edges = (marks.low, marks.target, marks.high) if marks else ()
+    return Told(
+        thresholds=key.thresholds,
+        owner=key.owner,
+        id=key.id,
+        kind=settings.kinds[key.thresholds],
+        measure=measure.name,
+        band=look.band,
+        marks=tuple(
+            (name, edge / 10**measure.decimals)
+            for name, edge in zip(_MARKS, edges, strict=False)
+            if edge is not None
+        ),
+        guarded=guarded[key],
+        alone=alone[key],
+    )
+
+
+def _from_here(bars: Sequence[Bar], usd: float, usdc: float) -> tuple[Bar, ...]:
+    by, first = usd / bars[0].open, bars[0].usdc
+    return tuple(
+        replace(
+            bar,
+            open=bar.open * by,
+            high=bar.high * by,
+            low=bar.low * by,
+            close=bar.close * by,
+            usdc=None if bar.usdc is None or first is None else bar.usdc * usdc / first,
+        )
+        for bar in bars
+    )
+
+
+def _lived(
+    settings: Settings,
+    devnet: World,
+    bars: tuple[Bar, ...],
+    with_keeper: bool,
+    tell: Callable[[int, str], None],
+) -> _Lived:
+    """One fork from its beginning to its end."""
+    with Anvil(fork_url=devnet.url) as anvil, tempfile.TemporaryDirectory(prefix="keeper-simulate-") as name:
+        world, folder = devnet.through(anvil.url), Path(name)
+        chain = settings.chain.model_copy(update={"url": anvil.url, "urls": (), "heads": "", "quorum": None})
+        here = settings.model_copy(update={"chain": chain})
+        liquidator = Liquidator(world)
+        watched = [
+            (watch.kind, Address(watch.thresholds), tuple(map(Address, watch.owners)))
+            for watch in settings.watch
+        ]
+        kinds = settings.kinds
+        loans = (owners for _, thresholds, owners in watched if kinds[thresholds] == LOAN)
+        borrowers = tuple(dict.fromkeys(chain_.from_iterable(loans)))
+        seen = Watched(world, liquidator, kinds, borrowers, app.watched(here, world.node))
+        seen.weigh(world.node.ask_many(seen.questions()))
+
+        def play(attendant: Attendant) -> None:
+            playing = Play(world, attendant, liquidator, (seen,))
+            playing.begin()
+            for step in Scenario(bars, max_move_bps=MAX_MOVE_BPS).play(world):
+                playing.take(step)
+                tell(step.point.bar, playing.line(step))
+            playing.end()
+
+        if not with_keeper:
+            play(Nobody())
+            return _Lived(seen.outcome(), tuple(seen.prices))
+        heads = anvil.url.replace("http", "ws", 1)
+        with KeeperProcess(folder, world, heads, watched, _limits(settings)) as keeper:
+            play(keeper)
+        with Reader(folder / JOURNAL) as journal:
+            return _Lived(seen.outcome(journal), tuple(seen.prices))
+
+
+def _limits(settings: Settings) -> str:
+    """The operator's own limits, as keeper.toml has them."""
+    said = settings.limits.model_dump()
+    lines = [f"{name} = {value}" for name, value in said.items() if isinstance(value, int | float)]
+    return "\n".join(["", "[limits]", *lines, ""])
