@@ -515,12 +515,13 @@ def simulate(
     volatility: Annotated[float | None, typer.Option(help="Of gbm, a year: 0.8 is 80 %.")] = None,
     drift: Annotated[float | None, typer.Option(help="Of gbm, a year; none by default.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of gbm: one seed, one path; 1 by default.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Leave a page with plots in this file, too.")] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Play a history over forks of the running devnet, one with the keeper: what your rules would have done.
 
-    Example: keeper simulate --scenario usdc-depeg --hours 24
+    Example: keeper simulate --scenario usdc-depeg --hours 24 --html depeg.html
     """
     from keeper import show
     from keeper.devnet.serve import MANIFEST
@@ -531,7 +532,11 @@ def simulate(
     settings = read_settings(_config(config))
     console = show.console(stderr=as_json)
     wanted = Wanted(scenario, start, end, hours, volatility, drift, seed)
+    if html is not None:
+        stage.require_page(html)
     told = stage.simulate(settings, DEVNET_FOLDER / MANIFEST, wanted, console)
+    if html is not None:
+        stage.write_page(told, html)
     if as_json:
         show.print_json(told.to_json())
     else:

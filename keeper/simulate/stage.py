@@ -34,6 +34,8 @@ from keeper.domain.units import BASE, Address
 from keeper.journal.journal import Reader
 from keeper.positions.port import Look
 from keeper.report.lives import Life, Price, Simulated, Told
+from keeper.report.lives_page import write_lives
+from keeper.report.page import require_plotly
 from keeper.settings import Settings
 from keeper.simulate.histories import Wanted, history
 from keeper.simulate.lives import LOAN, Watched
@@ -92,6 +94,22 @@ def simulate(settings: Settings, manifest: Path, wanted: Wanted, say: Console | 
     guarded, alone = found
     rules = tuple(_told(settings, look, guarded.lives, alone.lives) for look in looks)
     return Simulated(told.title, told.sources, (), guarded.prices, rules, time.monotonic() - begun)
+
+
+def require_page(path: Path) -> None:
+    """`Misconfigured` when no page could be written to `path`: better said before the play than after it."""
+    require_plotly()
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else "is in no folder that there is"
+        raise Misconfigured(f"simulate: --html {path} {what}; name a file to write")
+
+
+def write_page(told: Simulated, path: Path) -> None:
+    """Leave the page at `path`."""
+    try:
+        write_lives(told, path)
+    except OSError as error:
+        raise Misconfigured(f"simulate: {path} cannot be written ({error.strerror})") from error
 
 
 def _told(settings: Settings, look: Look, guarded: dict[RuleKey, Life], alone: dict[RuleKey, Life]) -> Told:

@@ -13,7 +13,7 @@ from keeper.domain.errors import Misconfigured
 from keeper.settings import read_settings
 from keeper.simulate.histories import Wanted
 from keeper.simulate.screen import print_simulated
-from keeper.simulate.stage import simulate
+from keeper.simulate.stage import require_page, simulate, write_page
 from tests.conftest import SetRule
 from tests.test_cli import config
 from tests.test_progress import terminal_of
@@ -68,6 +68,8 @@ def test_simulate__a_fall__liquidates_who_is_alone_and_not_who_is_kept(
         assert act.cost.gas == pytest.approx(act.gas * act.price)
         assert act.cost.fee > 0
 
+    write_page(told, tmp_path / "fall.html")
+    assert 'data-plot="rule0"' in (tmp_path / "fall.html").read_text()
     (position,) = told.to_json()["positions"]
     assert (position["owner"], position["kind"], position["rule"]) == (owner, "loan", 0)
     assert position["guarded"]["actions"] == len(kept.acts) == len(position["guarded"]["acts"])
@@ -84,6 +86,14 @@ def test_simulate__of_nothing__is_one_sentence(world: World, tmp_path: Path) -> 
     (tmp_path / "devnet.json").write_text(world.to_json())
     with pytest.raises(Misconfigured, match="none of the watched owners has written a rule"):
         simulate(settings, tmp_path / "devnet.json", Wanted(), None)
+
+
+def test_a_page__that_could_not_be_written__is_refused_before_the_play(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"--html .* is a folder; name a file to write"):
+        require_page(tmp_path)
+    with pytest.raises(Misconfigured, match=r"--html .*none.page\.html is in no folder that there is"):
+        require_page(tmp_path / "none" / "page.html")
+    require_page(tmp_path / "page.html")
 
 
 def test_simulate__a_depeg__moves_the_feed_of_usdc_and_the_debt_with_it(
