@@ -515,6 +515,9 @@ def simulate(
     volatility: Annotated[float | None, typer.Option(help="Of gbm, a year: 0.8 is 80 %.")] = None,
     drift: Annotated[float | None, typer.Option(help="Of gbm, a year; none by default.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of gbm: one seed, one path; 1 by default.")] = None,
+    hostile: Annotated[
+        bool, typer.Option("--hostile", help="A mempool that holds back, outbids and sandwiches the keeper.")
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Leave a page with plots in this file, too.")] = None,
     config: Config = None,
     as_json: Json = False,
@@ -534,7 +537,7 @@ def simulate(
     wanted = Wanted(scenario, start, end, hours, volatility, drift, seed)
     if html is not None:
         stage.require_page(html)
-    told = stage.simulate(settings, DEVNET_FOLDER / MANIFEST, wanted, console)
+    told = stage.simulate(settings, DEVNET_FOLDER / MANIFEST, wanted, console, hostile=hostile)
     if html is not None:
         stage.write_page(told, html)
     if as_json:

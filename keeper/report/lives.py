@@ -146,8 +146,8 @@ class Told:
 class Hostility:
     """What the hostile mempool did: how many of the keeper's transactions it held back, outbid and sandwiched.
 
-    `spared` are swaps that no sandwich fitted around; `taken` is what the sandwiches left their maker with, in US
-    dollars by the oracle at each, gas not counted.
+    `spared` are swaps that no sandwich fitted around; `taken` is what the sandwiches brought their maker, in US dollars
+    by the oracle at each, gas not counted: below zero where harm was all they did.
     """
 
     held: int

@@ -69,10 +69,11 @@ def hostile_text(told: Simulated) -> str:
     held, outbid, sandwiched = (
         count_text(many, "transaction") for many in (hostility.held, hostility.outbid, hostility.sandwiched)
     )
-    said = (
-        f" The mempool was hostile: it held back {held}, outbid {outbid} and sandwiched {sandwiched}, by which its "
-        f"makers took {usd_text(hostility.taken)}."
-    )
+    said = f" The mempool was hostile: it held back {held}, outbid {outbid} and sandwiched {sandwiched}"
+    if hostility.sandwiched:
+        made = "a gain" if hostility.taken >= 0 else "a loss"
+        said += f", at {made} of {usd_text(abs(hostility.taken))} to the sandwicher before gas"
+    said += "."
     if cost is not None:
         said += f" Beside the same hours in peace that cost {usd_text(cost)}, gas counted."
     return said
@@ -289,7 +290,7 @@ def _hostile(told: Simulated) -> str:
         return ""
     return (
         "<li><b>In peace</b> is the same history with the keeper and without the hostile mempool; the difference is "
-        "what that cost. What sandwiches took is by the oracle at each, before their makers’ gas.</li>"
+        "what that cost. It sandwiches to do harm, whether or not that pays.</li>"
     )
 
 

@@ -26,14 +26,15 @@ from keeper.demo.stage import MAX_MOVE_BPS, progress
 from keeper.devnet.actors import Liquidator
 from keeper.devnet.anvil import Anvil
 from keeper.devnet.bars import Bar
+from keeper.devnet.mempool import Hostile
 from keeper.devnet.scenario import Scenario
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import BASE, Address
+from keeper.domain.units import BASE, GWEI, Address
 from keeper.journal.journal import Reader
 from keeper.positions.port import Look
-from keeper.report.lives import Life, Price, Simulated, Told
+from keeper.report.lives import Hostility, Life, Price, Simulated, Told
 from keeper.report.lives_page import write_lives
 from keeper.report.page import require_plotly
 from keeper.settings import Settings
@@ -63,10 +64,28 @@ class _Lived:
 
     lives: dict[RuleKey, Life]
     prices: tuple[Price, ...]
+    hostility: Hostility | None = None
 
 
-def simulate(settings: Settings, manifest: Path, wanted: Wanted, say: Console | None) -> Simulated:
-    """Every rule the settings watch, lived with the keeper and without.
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """Who is on one fork."""
+
+    name: str
+    keeper: bool
+    hostile: bool = False
+
+
+_WITH: Final = _Cast("with the keeper", keeper=True)
+_HOSTILE: Final = _Cast("with the keeper, in a hostile mempool", keeper=True, hostile=True)
+_PEACE: Final = _Cast("with the keeper, in peace", keeper=True)
+_NOBODY: Final = _Cast("with nobody", keeper=False)
+
+
+def simulate(
+    settings: Settings, manifest: Path, wanted: Wanted, say: Console | None, *, hostile: bool = False
+) -> Simulated:
+    """Every rule the settings watch, lived with the keeper and without; where `hostile`, with it in peace as well.
 
     `Misconfigured` where no devnet runs, no rule is written, or nothing can be played as it was asked for.
     """
@@ -81,19 +100,23 @@ def simulate(settings: Settings, manifest: Path, wanted: Wanted, say: Console | 
             "simulate: none of the watched owners has written a rule; `keeper rule set` writes one"
         )
     moves = _from_here(told.bars, world.price("WETH") / BASE, world.price("USDC") / BASE)
-    casts = [("with the keeper", True), ("with nobody", False)]
-    found = []
+    casts = [_WITH, _NOBODY] if not hostile else [_HOSTILE, _NOBODY, _PEACE]
+    found: dict[_Cast, _Lived] = {}
     with progress(say, len(casts) * len(moves)) as tell:
-        for number, (name, with_keeper) in enumerate(casts):
-            over = number * len(moves)
+        for cast in casts:
+            over = len(found) * len(moves)
 
-            def tell_of(at: int, what: str, over: int = over, name: str = name) -> None:
-                tell(over + at, f"{name}: {what}")
+            def tell_of(at: int, what: str, over: int = over, cast: _Cast = cast) -> None:
+                tell(over + at, f"{cast.name}: {what}")
 
-            found.append(_lived(settings, world, moves, with_keeper, tell_of))
-    guarded, alone = found
-    rules = tuple(_told(settings, look, guarded.lives, alone.lives) for look in looks)
-    return Simulated(told.title, told.sources, (), guarded.prices, rules, time.monotonic() - begun)
+            found[cast] = _lived(settings, world, moves, cast, tell_of)
+    guarded, calm = found[casts[0]], found.get(_PEACE)
+    rules = tuple(
+        _told(settings, look, guarded.lives, found[_NOBODY].lives, calm.lives if calm else {})
+        for look in looks
+    )
+    seconds = time.monotonic() - begun
+    return Simulated(told.title, told.sources, (), guarded.prices, rules, seconds, guarded.hostility)
 
 
 def require_page(path: Path) -> None:
@@ -112,7 +135,13 @@ def write_page(told: Simulated, path: Path) -> None:
         raise Misconfigured(f"simulate: {path} cannot be written ({error.strerror})") from error
 
 
-def _told(settings: Settings, look: Look, guarded: dict[RuleKey, Life], alone: dict[RuleKey, Life]) -> Told:
+def _told(
+    settings: Settings,
+    look: Look,
+    guarded: dict[RuleKey, Life],
+    alone: dict[RuleKey, Life],
+    calm: dict[RuleKey, Life],
+) -> Told:
     key, measure, marks = look.verdict.key, look.verdict.measure, look.marks
     edges = (marks.low, marks.target, marks.high) if marks else ()
     return Told(
@@ -129,6 +158,7 @@ def _told(settings: Settings, look: Look, guarded: dict[RuleKey, Life], alone: d
         ),
         guarded=guarded[key],
         alone=alone[key],
+        calm=calm.get(key),
     )
 
 
@@ -151,7 +181,7 @@ def _lived(
     settings: Settings,
     devnet: World,
     bars: tuple[Bar, ...],
-    with_keeper: bool,
+    cast: _Cast,
     tell: Callable[[int, str], None],
 ) -> _Lived:
     """One fork from its beginning to its end."""
@@ -159,7 +189,12 @@ def _lived(
         world, folder = devnet.through(anvil.url), Path(name)
         chain = settings.chain.model_copy(update={"url": anvil.url, "urls": (), "heads": "", "quorum": None})
         here = settings.model_copy(update={"chain": chain})
-        liquidator = Liquidator(world)
+        liquidator, mempool = Liquidator(world), None
+        if cast.hostile:
+            mempool = Hostile(world, world.roles.keeper)
+            # A crowd that outbids the keeper shall not keep out those who prey on it.
+            dearest = max(bar.gas_gwei or 0.0 for bar in bars)
+            liquidator.tip_wei = int(2 * mempool.spike * max(dearest, 1.0) * GWEI)
         watched = [
             (watch.kind, Address(watch.thresholds), tuple(map(Address, watch.owners)))
             for watch in settings.watch
@@ -171,21 +206,25 @@ def _lived(
         seen.weigh(world.node.ask_many(seen.questions()))
 
         def play(attendant: Attendant) -> None:
-            playing = Play(world, attendant, liquidator, (seen,))
+            playing = Play(world, attendant, liquidator, (seen,), mempool)
             playing.begin()
             for step in Scenario(bars, max_move_bps=MAX_MOVE_BPS).play(world):
                 playing.take(step)
                 tell(step.point.bar, playing.line(step))
             playing.end()
 
-        if not with_keeper:
+        if not cast.keeper:
             play(Nobody())
             return _Lived(seen.outcome(), tuple(seen.prices))
         heads = anvil.url.replace("http", "ws", 1)
         with KeeperProcess(folder, world, heads, watched, _limits(settings)) as keeper:
             play(keeper)
         with Reader(folder / JOURNAL) as journal:
-            return _Lived(seen.outcome(journal), tuple(seen.prices))
+            return _Lived(seen.outcome(journal), tuple(seen.prices), _hostility(mempool) if mempool else None)
+
+
+def _hostility(did: Hostile) -> Hostility:
+    return Hostility(did.held, did.outbids, did.sandwiched, did.spared, did.taken)
 
 
 def _limits(settings: Settings) -> str:

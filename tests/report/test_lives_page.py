@@ -150,7 +150,8 @@ def test_the_summary__says_what_was_saved_and_what_hostility_cost(
     )
     assert summary(hostile) == summary(told) + (
         " The mempool was hostile: it held back 2 transactions, outbid 1 transaction and sandwiched 3 transactions, "
-        "by which its makers took $31.50. Beside the same hours in peace that cost $43.00, gas counted."
+        "at a gain of $31.50 to the sandwicher before gas. Beside the same hours in peace that cost $43.00, gas "
+        "counted."
     )
 
 

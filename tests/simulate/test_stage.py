@@ -116,3 +116,34 @@ def test_simulate__a_depeg__moves_the_feed_of_usdc_and_the_debt_with_it(
     health = [hour.end or 0 for hour in rule.alone.hours]
     assert health[-1] / 1.5 == pytest.approx(ether / dollars[-1], rel=1e-3), "debt in USDC weighs less"
     assert (rule.guarded.acts, rule.guarded.liquidations) == ((), ())
+
+
+def test_simulate__in_a_hostile_mempool__says_what_that_cost(
+    world: World, set_rule: SetRule, tmp_path: Path
+) -> None:
+    owner = world.roles.owner
+    world.open_loan(owner, 100, health=1.5)
+    set_rule(owner, 14_000, 16_000)
+    settings = read_settings(config(world, tmp_path))
+    bars = tmp_path / "fall.csv"
+    (tmp_path / "devnet.json").write_text(world.to_json())
+    bars.write_text("".join(FALL.splitlines(keepends=True)[:2]))
+
+    told = simulate(settings, tmp_path / "devnet.json", Wanted(str(bars)), None, hostile=True)
+
+    (rule,) = told.rules
+    hostile, calm = rule.guarded, rule.calm
+    assert calm is not None
+    assert told.hostility is not None
+    assert told.hostility.held >= len(hostile.acts) >= 1
+    assert told.hostility.outbid + told.hostility.sandwiched + told.hostility.spared >= 1
+    assert min(act.delayed for act in hostile.acts) > max(act.delayed for act in calm.acts) == 1
+    assert (calm.equity_start, rule.alone.acts) == (hostile.equity_start, ())
+    cost = (calm.equity_end or 0) - calm.gas - (hostile.equity_end or 0) + hostile.gas
+    assert told.hostile_cost == pytest.approx(cost)
+    assert cost > 0
+    screen = io.StringIO()
+    print_simulated(Console(file=screen, width=150), told)
+    assert "in peace" in screen.getvalue()
+    assert "The mempool was hostile: it held back" in screen.getvalue()
+    assert told.to_json()["hostile"]["cost_usd"] == told.hostile_cost
