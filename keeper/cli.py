@@ -500,31 +500,50 @@ def demo(
 @cli.command()
 def simulate(
     scenario: Annotated[
-        str, typer.Option(help="black-thursday, or a file of hourly bars: .csv, .csv.gz or .parquet.")
+        str,
+        typer.Option(
+            help="black-thursday, june-2022, usdc-depeg, gbm, or a file of hourly bars: .csv, .csv.gz or .parquet."
+        ),
     ] = "black-thursday",
     start: Annotated[str | None, typer.Option("--from", help="The first hour, UTC.")] = None,
     end: Annotated[
         str | None, typer.Option("--to", help="The last hour; a bare date takes that whole day in.")
     ] = None,
+    hours: Annotated[
+        int | None, typer.Option(help="No more than the first so many hours; 24 of gbm.")
+    ] = None,
+    volatility: Annotated[float | None, typer.Option(help="Of gbm, a year: 0.8 is 80 %.")] = None,
+    drift: Annotated[float | None, typer.Option(help="Of gbm, a year; none by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of gbm: one seed, one path; 1 by default.")] = None,
+    hostile: Annotated[
+        bool, typer.Option("--hostile", help="A mempool that holds back, outbids and sandwiches the keeper.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Leave a page with plots in this file, too.")] = None,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Play a history over two forks of the running devnet, one with the keeper: what your rules would have done.
+    """Play a history over forks of the running devnet, one with the keeper: what your rules would have done.
 
-    Example: keeper simulate --scenario black-thursday --from 2020-03-12T06:00 --to 2020-03-12T12:00
+    Example: keeper simulate --scenario usdc-depeg --hours 24 --html depeg.html
     """
     from keeper import show
-    from keeper import simulate as simulation
     from keeper.devnet.serve import MANIFEST
     from keeper.settings import read_settings
+    from keeper.simulate import screen, stage
+    from keeper.simulate.histories import Wanted
 
     settings = read_settings(_config(config))
     console = show.console(stderr=as_json)
-    told = simulation.simulate(settings, DEVNET_FOLDER / MANIFEST, scenario, start, end, console)
+    wanted = Wanted(scenario, start, end, hours, volatility, drift, seed)
+    if html is not None:
+        stage.require_page(html)
+    told = stage.simulate(settings, DEVNET_FOLDER / MANIFEST, wanted, console, hostile=hostile)
+    if html is not None:
+        stage.write_page(told, html)
     if as_json:
         show.print_json(told.to_json())
     else:
-        simulation.print_simulated(console, told)
+        screen.print_simulated(console, told)
 
 
 rule = typer.Typer(no_args_is_help=True, help="An owner's rules: show, write, take back, look for faults.")

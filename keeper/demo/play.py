@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from keeper.chain.node import Question
 from keeper.devnet.actors import Liquidator
+from keeper.devnet.mempool import Mempool, Peaceful
 from keeper.devnet.scenario import Step
 from keeper.devnet.world import BLOCK_SECONDS, World
 from keeper.domain.errors import Blind
@@ -91,6 +92,8 @@ class Play:
     keeper: Attendant
     liquidator: Liquidator
     pairs: Sequence[Pair]
+    mempool: Mempool | None = None
+    """Who decides what is in a block; whatever pays, where there is nobody."""
     failed: int = 0
     failed_gas: float = 0.0
     blocks: int = 0
@@ -115,14 +118,14 @@ class Play:
             self.end()
             self._hour = (point.bar, point.time)
         self._prices.append(point.usd)
-        block = step.block
+        block, mempool = step.block, self.mempool or Peaceful(world)
         for round_ in range(_MOST_ROUNDS):
             self._look(Moment(block, point.time + round_ * BLOCK_SECONDS, point.usd))
             self.liquidator.submit()
             self._wait(block)
             if not int(world.node.ask("txpool_status")["pending"], 16):
                 break
-            block = world.mine(base_fee=step.base_fee)
+            block = mempool.mine(step.base_fee)
 
     def end(self) -> None:
         """Close the hour under way, if there is one."""

@@ -30,7 +30,7 @@ _BORROW: Final = "0x" + keccak(text="Borrow(address,address,address,uint256,uint
 _LIQUIDATION: Final = (
     "0x" + keccak(text="LiquidationCall(address,address,address,uint256,uint256,address,bool)").hex()
 )
-_SWAP: Final = "exactInputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))"
+SWAP: Final = "exactInputSingle((address,address,uint24,address,uint256,uint256,uint256,uint160))"
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Arbitrageur:
         else:
             sold, bought, purse = world.usdc, world.weth, usdc
         trade = (sold.token, bought.token, POOL_FEE, who, _NEVER, purse, 0, sqrt_price)
-        return offer(who, world.uniswap.swap_router, calldata(_SWAP, trade), self.tip_wei, base_fee)
+        return offer(who, world.uniswap.swap_router, calldata(SWAP, trade), self.tip_wei, base_fee)
 
 
 def move_pool_to(world: World, usd: Amount | None = None) -> None:

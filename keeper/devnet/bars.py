@@ -36,11 +36,15 @@ _TIMES: Final = (
     "",
 )
 _GASES: Final = ("gas_gwei", "gas_price_gwei", "avg_gas_price_gwei", "base_fee_gwei")
+_USDC: Final = "usdc"
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One hour from `open_time` (unix seconds): prices in US dollars; `gas_gwei` is None where the file has none."""
+    """One hour from `open_time` (unix seconds): prices in US dollars; `gas_gwei` is None where the file has none.
+
+    `usdc` is what one USDC costs when the hour begins, None where it is worth what it was.
+    """
 
     open_time: int
     open: float
@@ -48,6 +52,7 @@ class Bar:
     low: float
     close: float
     gas_gwei: float | None = None
+    usdc: float | None = None
 
 
 def read_bars(
@@ -63,6 +68,7 @@ def read_bars(
     except OSError as error:
         raise Misconfigured(f"scenario: {path} cannot be read ({error.strerror or error})") from error
     times, prices, gas = _columns(path, columns)
+    dollars = columns.get(_USDC)
     opened = [_epoch(path, row, value) for row, value in enumerate(times, 1)]
     first, last = _instant(start, path, time.min), _instant(end, path, time.max)
     if first is not None and last is not None and first > last:
@@ -71,9 +77,11 @@ def read_bars(
     for row, seconds in enumerate(opened):
         if (first is None or seconds >= first) and (last is None or seconds <= last):
             open_, high, low, close = (_number(path, row + 1, column[row]) for column in prices)
-            paid = None if gas is None else _number(path, row + 1, gas[row])
+            paid, usdc = (
+                None if each is None else _number(path, row + 1, each[row]) for each in (gas, dollars)
+            )
             rows.append(row + 1)
-            bars.append(_checked(path, Bar(seconds, open_, high, low, close, paid)))
+            bars.append(_checked(path, Bar(seconds, open_, high, low, close, paid, usdc)))
     if not bars:
         held = f"it holds {_iso(min(opened))} to {_iso(max(opened))}" if opened else "it has no rows"
         raise Misconfigured(f"scenario: {path} has no bars in the time asked for; {held}")
@@ -84,6 +92,15 @@ def read_bars(
     for before, after in pairwise(bars):
         _require_next_hour(path, before, after)
     return tuple(bars)
+
+
+def read_column(path: Path, times: str, values: str) -> dict[int, float]:
+    """One column of a CSV file by another of times, in unix seconds."""
+    columns = _csv(path)
+    return {
+        _epoch(path, row, when): _number(path, row, value)
+        for row, (when, value) in enumerate(zip(columns[times], columns[values], strict=True), 1)
+    }
 
 
 def _csv(path: Path) -> dict[str, Sequence[Any]]:
@@ -202,6 +219,8 @@ def _checked(path: Path, bar: Bar) -> Bar:
     for name in ("open", "close"):
         if not bar.low <= (price := getattr(bar, name)) <= bar.high:
             raise Misconfigured(f"{where} has {name} {price} outside low {bar.low} to high {bar.high}")
+    if bar.usdc is not None and bar.usdc <= 0:
+        raise Misconfigured(f"{where} has usdc {bar.usdc}, which is no price")
     if bar.gas_gwei is not None and bar.gas_gwei < 0:
         raise Misconfigured(f"{where} has a gas price of {bar.gas_gwei} gwei")
     return bar

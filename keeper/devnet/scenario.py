@@ -5,6 +5,9 @@ the other extreme, its close. The four stand a quarter of an hour apart. Nobody 
 bar; this one is the harder. Between them the price moves in equal steps of at most `max_move_bps`, because a fall of
 a quarter within an hour was never one block's, and a feed speaks up every half a per cent or so.
 
+Where bars say what USDC was worth, its feed goes with them, evenly from one hour's price to the next, and the pool is
+traded to the ratio of both; a step is then short enough for either.
+
 Time: when the chain's head is up to a day older than the first bar, blocks carry the bars' own times; otherwise the
 bars are shifted so as to start with the next block. Either way a block is never older than the one before, and no
 jump of years makes interest accrue.
@@ -39,13 +42,17 @@ _HEARTBEAT: Final = 12 * HOUR
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One price of the path, in US dollars: its bar, its mark there, and when (unix seconds, the bars' time)."""
+    """One price of the path, in US dollars: its bar, its mark there, and when (unix seconds, the bars' time).
+
+    `usdc` is what one USDC is worth then, None where it is left as it is.
+    """
 
     bar: int
     mark: Mark
     time: int
     usd: float
     gas_gwei: float | None
+    usdc: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +111,29 @@ class Scenario:
         extremes = (low, high) if self.adverse == "low" else (high, low)
         marks: tuple[tuple[Mark, float], ...] = (("open", bar.open), *extremes, ("close", bar.close))
         return [
-            Point(at, mark, bar.open_time + quarter * _QUARTER, usd, bar.gas_gwei)
+            Point(
+                at, mark, bar.open_time + quarter * _QUARTER, usd, bar.gas_gwei, self._usdc(at, quarter / 4)
+            )
             for quarter, (mark, usd) in enumerate(marks)
         ]
+
+    def _usdc(self, at: int, share: float) -> float | None:
+        """What USDC is worth when such a share of a bar is over; the last bar's stays as it began."""
+        now = self.bars[at].usdc
+        later = self.bars[min(at + 1, len(self.bars) - 1)].usdc
+        return now if now is None or later is None else now * (later / now) ** share
 
     def _leg(self, before: Point, after: Point) -> Iterator[Point]:
         """The steps from one anchor to the next, the latter included."""
         ratio = after.usd / before.usd
-        count = max(1, math.ceil(abs(math.log(ratio)) / math.log1p(self.max_move_bps / 10_000)))
+        dollar = 1.0 if before.usdc is None or after.usdc is None else after.usdc / before.usdc
+        farthest = max(abs(math.log(move)) for move in (ratio, dollar, ratio / dollar))
+        count = max(1, math.ceil(farthest / math.log1p(self.max_move_bps / 10_000)))
         for step in range(1, count):
-            elapsed = (after.time - before.time) * step // count
-            usd = before.usd * ratio ** (step / count)
-            yield Point(before.bar, "between", before.time + elapsed, usd, before.gas_gwei)
+            elapsed, share = (after.time - before.time) * step // count, step / count
+            usdc = None if before.usdc is None else before.usdc * dollar**share
+            usd = before.usd * ratio**share
+            yield Point(before.bar, "between", before.time + elapsed, usd, before.gas_gwei, usdc)
         yield after
 
 
@@ -124,10 +142,14 @@ def _bring(world: World, arbitrageur: Arbitrageur, point: Point, shift: int, *, 
     base_fee = None if point.gas_gwei is None else round(point.gas_gwei * GWEI)
     head = world.node.head()
     fee = head.base_fee if base_fee is None else base_fee
-    offers = [offer(world.roles.deployer, world.weth.feed, calldata("set(int256)", price), GWEI, fee)]
+    dollar = world.price("USDC") if point.usdc is None else units(point.usdc, _PRICE_DECIMALS)
+    offers = [_say(world, world.weth, price, fee)]
+    if refresh or point.usdc is not None:
+        offers.append(_say(world, world.usdc, dollar, fee))
     if refresh:
-        offers += [_repeat(world, reserve, fee) for reserve in world.reserves if reserve != world.weth]
-    trade = arbitrageur.offer(world.sqrt_price_at(price, world.price("USDC")), fee)
+        others = [reserve for reserve in world.reserves if reserve not in (world.weth, world.usdc)]
+        offers += [_say(world, reserve, world.price(reserve.symbol), fee) for reserve in others]
+    trade = arbitrageur.offer(world.sqrt_price_at(price, dollar), fee)
     if trade is not None:
         offers.append(trade)
     sent = world.node.ask_many(offers)
@@ -140,10 +162,9 @@ def _bring(world: World, arbitrageur: Arbitrageur, point: Point, shift: int, *, 
     return Step(point, head.number + 1, timestamp, base_fee)
 
 
-def _repeat(world: World, reserve: Reserve, base_fee: int) -> Question:
-    """A feed that has been silent for a day is not believed, so the others say again what they said."""
-    said = calldata("set(int256)", world.price(reserve.symbol))
-    return offer(world.roles.deployer, reserve.feed, said, GWEI, base_fee)
+def _say(world: World, reserve: Reserve, price: int, base_fee: int) -> Question:
+    """A feed's next answer. One that is silent for a day is not believed, so those that stand still repeat theirs."""
+    return offer(world.roles.deployer, reserve.feed, calldata("set(int256)", price), GWEI, base_fee)
 
 
 def black_thursday(start: str | None = None, end: str | None = None) -> tuple[Bar, ...]:

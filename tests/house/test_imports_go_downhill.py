@@ -72,6 +72,8 @@ MAY_IMPORT["simulate"] = {
     "positions",
     "settings",
     "app",
+    "score",
+    "report",
     "devnet",
     "demo",
 }
