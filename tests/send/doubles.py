@@ -87,7 +87,9 @@ def serving(double: Double, answer: Any, context: ssl.SSLContext | None = None) 
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # an answer is two writes, and the second would wait 40 ms for the first
+        disable_nagle_algorithm = (
+            True  # an answer is two writes, and the second would wait 40 ms for the first
+        )
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
