@@ -192,6 +192,56 @@ def test_a_plan__told_several_cooldowns_and_looks__tries_each(tmp_path: Path) ->
     assert found["planned"]["rule"]["cooldown"] in {0, 86_400}
 
 
+def test_a_plan_of_a_loan__with_a_chance_to_keep_to__tells_its_interval_in_json_table_and_page(
+    tmp_path: Path,
+) -> None:
+    words = [
+        "--leverage",
+        "2",
+        "--trials",
+        "0",
+        "--paths",
+        "0",
+        "--folds",
+        "0",
+        "--out",
+        str(tmp_path),
+        *SOME,
+    ]
+    words += ["--objective", "p-liquidation", "--at-most", "0.2", "--confidence", "0.9", "--horizon", "30"]
+    bound = told("plan", "loan", *words)["bound"]
+    assert bound["of"] == "chance of liquidation"
+    assert (bound["at_most"], bound["confidence"], bound["days"]) == (0.2, 0.9, 30)
+    low, high = bound["interval"]
+    assert 0 <= low <= bound["estimate"] <= high <= 0.2
+    assert bound["interval_confidence"] == pytest.approx(1 - 0.1 / 2 ** (bound["attempts"] - 1))
+    sentence = f"{bound['estimate']:.2%} of {bound['paths']} histories of 30 days"
+    assert sentence in (tmp_path / "plan.html").read_text(encoding="utf-8")
+    done = CliRunner().invoke(cli, ["plan", "loan", *words], catch_exceptions=False)
+    assert sentence in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--at-most", "0.05", "--bound-paths", "20"], "20 histories cannot show a bound of 0.05"),
+        (
+            ["--at-most", "0.05", "--horizon", "999"],
+            "a horizon of 999 days is 23976 bars, and the history has",
+        ),
+        (["--at-most", "2"], "a chance of liquidation of 2 cannot be shown to be kept"),
+        (["--horizon", "30"], "p-liquidation needs a bound on chance of liquidation"),
+    ],
+)
+def test_a_plan__of_a_chance_that_cannot_be_shown__is_one_sentence(words: list[str], sentence: str) -> None:
+    effort = ["--trials", "0", "--paths", "0", "--folds", "0", *SOME]
+    done = CliRunner().invoke(
+        cli, ["plan", "loan", "--leverage", "2", "--objective", "p-liquidation", *words, *effort]
+    )
+    assert isinstance(done.exception, Misconfigured)
+    assert sentence in str(done.exception)
+
+
 def test_a_plan__on_dask_without_a_scheduler__is_refused() -> None:
     done = CliRunner().invoke(cli, ["plan", "basket", "--target", "0.5", "--backend", "dask", *SOME])
     assert "--backend dask needs --scheduler" in str(done.exception)

@@ -43,17 +43,24 @@ FIGURES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Histories, and how a case is made of them; `build` travels to other processes, so it is no closure."""
+    """Histories, and how a case is made of them; `build` travels to other processes, so it is no closure.
+
+    A path is as long as the history, unless `length` says of how many bars.
+    """
 
     histories: tuple[History, ...]
     build: Callable[[Sequence[History]], Case]
     mean_block: float
     seed: int
+    length: int | None = None
 
     def case(self, path: int) -> Case:
         """The case of one path; all assets are drawn in step."""
         return self.build(
-            [resampled_history(each, self.mean_block, self.seed, path) for each in self.histories]
+            [
+                resampled_history(each, self.mean_block, self.seed, path, self.length)
+                for each in self.histories
+            ]
         )
 
 
@@ -75,10 +82,12 @@ def ensemble(
     return Ensemble(paid, build, block, seed)
 
 
-def resampled_history(history: History, mean_block: float, seed: int, path: int) -> History:
-    """One path of a history, with its time stamps and as long."""
+def resampled_history(
+    history: History, mean_block: float, seed: int, path: int, length: int | None = None
+) -> History:
+    """One path of a history, with its time stamps and as long; or its first `length` bars, drawn from all of them."""
     drawn = bootstrap.resampled_bars(
-        history.open, history.high, history.low, history.close, mean_block, seed, path
+        history.open, history.high, history.low, history.close, mean_block, seed, path, length
     )
 
     def taken(column: Floats | None) -> Floats | None:
@@ -86,6 +95,7 @@ def resampled_history(history: History, mean_block: float, seed: int, path: int)
 
     return replace(
         history,
+        time=history.time[: len(drawn.taken)],
         open=drawn.open,
         high=drawn.high,
         low=drawn.low,
@@ -131,25 +141,26 @@ def live_through(
     figures: Sequence[str] = FIGURES,
     folder: Path | None = None,
     on_progress: OnProgress | None = None,
+    first: int = 0,
 ) -> Lives:
-    """Every rule through the first `paths` paths; `on_progress` is told how many paths are done, and of how many."""
+    """Every rule through `paths` paths, numbered from `first`; `on_progress` is told how many are done, of how many."""
     if paths < 1 or len(rules) == 0:
         raise Misconfigured(f"bootstrap: {paths} paths of {len(rules)} rules are nothing to live through")
     kept = _Kept(folder, drawn, rules, figures) if folder is not None else None
     found = np.empty((len(figures), paths, len(rules)))
     missing = []
-    for path in range(paths):
+    for path in range(first, first + paths):
         rows = None if kept is None else kept.read(path)
         if rows is None:
             missing.append(path)
         else:
-            found[:, path] = rows
+            found[:, path - first] = rows
     if missing and backend != "serial":
         # Compiled here, once, and not by every worker.
         _lived((drawn, rules[:1], tuple(figures)), missing[0])
     done = paths - len(missing)
     for path, rows in spread(_lived, (drawn, rules, tuple(figures)), missing, backend, workers):
-        found[:, path] = rows
+        found[:, path - first] = rows
         if kept is not None:
             kept.write(path, rows)
         done += 1
@@ -171,7 +182,7 @@ class _Kept:
     def __init__(self, folder: Path, drawn: Ensemble, rules: Floats, figures: Sequence[str]) -> None:
         # The undrawn case stands for histories, costs and the code that lives them.
         whole = fingerprint(drawn.build(list(drawn.histories)), rules)
-        rest = repr((whole, drawn.mean_block, drawn.seed, tuple(figures)))
+        rest = repr((whole, drawn.mean_block, drawn.seed, drawn.length, tuple(figures)))
         self._folder = folder / f"paths-{hashlib.sha256(rest.encode()).hexdigest()[:16]}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from keeper.planner.chance import Held
 from keeper.planner.frontier import Frontier, TheoryPoint
 from keeper.planner.metrics import Metrics
 from keeper.planner.results import Floats, Path, Scores
@@ -43,7 +44,8 @@ class Findings:
     `objective` says what was asked for in words. `cost` is in basis points a year (of a range,
     how far it fell behind its rebalancing portfolio), `risk` in `risk_unit`; `fee` is what
     rules were ranked by. `theory` are closed forms under the names people call them by. `doubts` are sentences about
-    how far to trust the choice, `notes` about the data and costs. `rule_file` is what would be put on chain.
+    how far to trust the choice, `notes` about the data and costs. `rule_file` is what would be put on chain. `held` is
+    the bound that the rule was held against over histories that might have been, where one was asked for.
     """
 
     title: str
@@ -64,3 +66,4 @@ class Findings:
     doubts: tuple[str, ...]
     notes: tuple[str, ...]
     rule_file: str
+    held: Held | None = None

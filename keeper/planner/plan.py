@@ -18,6 +18,7 @@ from keeper.domain.errors import Misconfigured
 from keeper.planner import bootstrap, crashes, metrics
 from keeper.planner.bars import History
 from keeper.planner.cases import SCALINGS, BasketCase, Case
+from keeper.planner.chance import Bound, Held, first_that_keeps, paths_for
 from keeper.planner.costs import Costs
 from keeper.planner.ensemble import FIGURES, Lives, ensemble, live_through, share_best
 from keeper.planner.findings import Findings, Lived
@@ -47,10 +48,14 @@ _RISK_UNITS: Final[Mapping[Kind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard to look, and where: trials of the optimiser, paths that might have been, folds of the walk."""
+    """How hard to look, and where: trials of the optimiser, paths that might have been, folds of the walk.
+
+    `bound_paths` are those that a bound is held over, and as many again to confirm it; None is as many as it takes.
+    """
 
     trials: int = 256
     paths: int = 60
+    bound_paths: int | None = None
     folds: int = 4
     seed: int = 0
     backend: Backend = "threading"
@@ -88,6 +93,9 @@ def plan(
         return lambda done, of: on_progress(what, done, of) if on_progress is not None else None
 
     case = question.build(question.histories)
+    bound = question.objective.bound
+    if bound is not None and bound.figure == "liquidations" and case.kind != "loan":
+        raise Misconfigured(f"plan: a {case.kind} has no chance of liquidation to bound")
     wish, g = question.objective, question.objective.risk_aversion
     rules = grid(case.columns, **question.choices)
     swept = sweep(case, rules, effort.backend, effort.workers, effort.folder, tell("sweep"))
@@ -100,6 +108,9 @@ def plan(
     if not math.isfinite(fee[best]):
         raise Misconfigured(f"plan: none of {len(scores)} rules keeps to {wish.said}; allow more")
     every = np.column_stack([scores.parameters[name] for name in case.columns])
+    held = None
+    if bound is not None:
+        best, fee, held = _bounded(bound, question, every, fee, effort, tell("bound"))
     thumbs = {name: _rule(case, name, rule) for name, rule in question.thumbs.items()}
     named = {"planned": every[best], **thumbs}
     table = np.vstack(list(named.values()))
@@ -145,7 +156,37 @@ def plan(
         doubts=(*_doubts(case, scores, fee, thumbs, lives, g, effort.seed), *outside(told)),
         notes=case.notes,
         rule_file=rule_file(case.kind, told[0].rule, path, question.assets),
+        held=held,
     )
+
+
+def _bounded(
+    bound: Bound, question: Question, rules: Floats, fee: Floats, effort: Effort, on_progress: OnProgress
+) -> tuple[int, Floats, Held]:
+    """The best rule that keeps to the bound over paths, with the ranks of all but those better that do not."""
+    order = np.argsort(fee, kind="stable")
+    order = order[np.isfinite(fee[order])]
+    paths = paths_for(bound, effort.bound_paths)
+    drawn = ensemble(question.histories, question.build, effort.seed)
+    found = first_that_keeps(
+        bound,
+        drawn,
+        rules[order],
+        paths,
+        backend=effort.backend,
+        workers=effort.workers,
+        folder=effort.folder,
+        on_progress=on_progress,
+    )
+    if found is None:
+        raise Misconfigured(
+            f"plan: none of {len(order)} rules is shown to keep to {question.objective.said}; allow more, or draw more "
+            f"than {paths} (--bound-paths)"
+        )
+    at, held = found
+    kept = fee.copy()
+    kept[order[:at]] = np.inf
+    return int(order[at]), kept, held
 
 
 def _rule(case: Case, name: str, rule: Mapping[str, float]) -> Floats:

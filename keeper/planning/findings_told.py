@@ -16,11 +16,13 @@ from keeper.planning.figures import figure, number, numbers
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from keeper.planner.chance import Held
     from keeper.planner.findings import Findings, Lived
     from keeper.planner.plan import Effort, Question
 
 _SETS: Final = "keeper rule set "
 _NAMED: Final = ("kind", "collateral", "debt", "assets")
+_BOUNDED: Final = {"liquidations": "chance of liquidation", "cvar_95": "CVaR of a day at 95 %"}
 _TITLES: Final = 20
 """How wide the column is that says what each figure is."""
 _ON_SCREEN: Final = (
@@ -94,6 +96,7 @@ def _plan_json(found: Findings, out: Path) -> dict[str, Any]:
         "rule": tomllib.loads(found.rule_file),
         "command": _command(found, out),
         "planned": _lived_json(found.chosen),
+        "bound": _held_json(found.held),
         "compared": [_lived_json(each) for each in found.compared],
         "frontier": {
             "cost_bps": front.cost.tolist(),
@@ -142,6 +145,22 @@ def _lived_json(lived: Lived) -> dict[str, Any]:
     }
 
 
+def _held_json(held: Held | None) -> dict[str, Any] | None:
+    if held is None:
+        return None
+    return {
+        "of": _BOUNDED[held.bound.figure],
+        "at_most": held.bound.most,
+        "confidence": held.bound.confidence,
+        "estimate": held.estimate,
+        "interval": [held.low, held.high],
+        "interval_confidence": held.level,
+        "paths": held.paths,
+        "days": held.days,
+        "attempts": held.attempts,
+    }
+
+
 def _print_plan(console: Console, found: Findings, out: Path) -> None:
     from rich.table import Table
     from rich.text import Text
@@ -164,6 +183,8 @@ def _print_plan(console: Console, found: Findings, out: Path) -> None:
     told = [f"{name} {value}" for name, value in written.items() if name not in _NAMED]
     told += [f"{each['target_bps']} ± {each['band_bps']} bps" for each in written.get("assets", ())]
     console.print(Text(f"planned: {', '.join(told) or 'no rule'}"), soft_wrap=True)
+    if found.held is not None:
+        console.print(Text(found.held.said), soft_wrap=True)
     for name, point in found.theory.items():
         console.print(
             f"{name}: trigger {figure(point.band.trigger)}, destination {figure(point.band.destination)}"

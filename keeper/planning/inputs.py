@@ -66,6 +66,7 @@ def costs_of(
 def effort(
     trials: int,
     paths: int,
+    bound_paths: int | None,
     folds: int,
     seed: int,
     backend: Literal["serial", "threading", "loky", "dask"],
@@ -75,7 +76,7 @@ def effort(
     """How hard to look, and where."""
     from keeper.planner.plan import Effort
 
-    return Effort(trials, paths, folds, seed, backend, workers, keep)
+    return Effort(trials, paths, bound_paths, folds, seed, backend, workers, keep)
 
 
 def band_of(

@@ -60,7 +60,8 @@ Aversion = Annotated[
 Wanted = Annotated[
     str,
     typer.Option(
-        "--objective", help="risk-aversion, tracking-error, trades, cost, cvar, liquidations or min-health."
+        "--objective",
+        help="risk-aversion, tracking-error, trades, cost, cvar, p-liquidation, liquidations or min-health.",
     ),
 ]
 AtMost = Annotated[float | None, typer.Option("--at-most", help="The bound of such an objective.")]
@@ -79,6 +80,17 @@ Yield = Annotated[
 ]
 Trials = Annotated[int, typer.Option(help="Rules the optimiser tries beside the grid.", min=0)]
 Paths = Annotated[int, typer.Option(help="Histories that might have been, for the intervals.", min=0)]
+Confidence = Annotated[
+    float, typer.Option(help="How surely cvar or p-liquidation keeps to its bound.", min=0.5, max=0.999999)
+]
+Horizon = Annotated[
+    float | None,
+    typer.Option(help="Days over which it does; a year, or as long as a shorter history.", min=0.01),
+]
+BoundPaths = Annotated[
+    int | None,
+    typer.Option(help="Histories that might have been it is held over; as many as can show it.", min=1),
+]
 Folds = Annotated[int, typer.Option(help="Steps of the walk forward.", min=0)]
 Seed = Annotated[int, typer.Option(help="The same seed finds the same rule.", min=0)]
 Where = Annotated[

@@ -15,10 +15,12 @@ from keeper.planning.options import (
     Aversion,
     Bonus,
     Borrow,
+    BoundPaths,
     Capital,
     CloseFactor,
     Column,
     Compare,
+    Confidence,
     Cooldowns,
     Depth,
     End,
@@ -28,6 +30,7 @@ from keeper.planning.options import (
     Folds,
     Gas,
     Gwei,
+    Horizon,
     Json,
     Keep,
     Latency,
@@ -58,6 +61,8 @@ def plan_basket(
     target: Annotated[list[float], typer.Option(help="A weight per asset; what is left is money.")],
     objective: Wanted = "risk-aversion",
     at_most: AtMost = None,
+    confidence: Confidence = 0.95,
+    horizon: Horizon = None,
     risk_aversion: Aversion = 5.0,
     prices: Prices = None,
     column: Column = None,
@@ -76,6 +81,7 @@ def plan_basket(
     look: Looks = None,
     trials: Trials = 256,
     paths: Paths = 60,
+    bound_paths: BoundPaths = None,
     folds: Folds = 4,
     seed: Seed = 0,
     backend: Where = "threading",
@@ -95,13 +101,13 @@ def plan_basket(
 
     costs = costs_of("basket", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
     question = basket_question(
-        histories(prices, column, start, end), target, wish(objective, at_most, risk_aversion), costs, capital,
-        cooldown or [0], look or [1],
+        histories(prices, column, start, end), target,
+        wish(objective, at_most, risk_aversion, confidence, horizon), costs, capital, cooldown or [0], look or [1],
     )  # fmt: skip
     question = beside(question, compare, targets=target)
     tell_plan(
         question,
-        effort(trials, paths, folds, seed, backend, workers, keep),
+        effort(trials, paths, bound_paths, folds, seed, backend, workers, keep),
         scheduler,
         out,
         as_json,
@@ -119,6 +125,8 @@ def plan_loan(
     target: Annotated[float | None, typer.Option(help="The same as a health.")] = None,
     objective: Wanted = "liquidations",
     at_most: AtMost = None,
+    confidence: Confidence = 0.95,
+    horizon: Horizon = None,
     risk_aversion: Aversion = 2.0,
     liquidation_threshold: Threshold = 0.83,
     bonus: Bonus = 0.05,
@@ -144,6 +152,7 @@ def plan_loan(
     look: Looks = None,
     trials: Trials = 256,
     paths: Paths = 60,
+    bound_paths: BoundPaths = None,
     folds: Folds = 4,
     seed: Seed = 0,
     backend: Where = "threading",
@@ -172,13 +181,13 @@ def plan_loan(
     (history,) = histories(prices, column, start, end, walk_bars)
     question = loan_question(
         history, Lending(liquidation_threshold, close_factor, 0.95, bonus), aim,
-        wish(objective, at_most, risk_aversion), costs, (supply_rate, borrow_rate), capital,
+        wish(objective, at_most, risk_aversion, confidence, horizon), costs, (supply_rate, borrow_rate), capital,
         cooldown or [0], look or [1], Assets(collateral, debt, debt_decimals),
     )  # fmt: skip
     question = beside(question, compare, threshold=liquidation_threshold)
     tell_plan(
         question,
-        effort(trials, paths, folds, seed, backend, workers, keep),
+        effort(trials, paths, bound_paths, folds, seed, backend, workers, keep),
         scheduler,
         out,
         as_json,
@@ -190,6 +199,8 @@ def plan_range(
     fee_yield: Yield = None,
     objective: Wanted = "risk-aversion",
     at_most: AtMost = None,
+    confidence: Confidence = 0.95,
+    horizon: Horizon = None,
     risk_aversion: Aversion = 2.0,
     prices: Prices = None,
     column: Column = None,
@@ -208,6 +219,7 @@ def plan_range(
     look: Looks = None,
     trials: Trials = 256,
     paths: Paths = 60,
+    bound_paths: BoundPaths = None,
     folds: Folds = 4,
     seed: Seed = 0,
     backend: Where = "threading",
@@ -228,13 +240,13 @@ def plan_range(
     costs = costs_of("range", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
     (history,) = histories(prices, column, start, end)
     question = range_question(
-        history, fee_yield, wish(objective, at_most, risk_aversion), costs, capital,
+        history, fee_yield, wish(objective, at_most, risk_aversion, confidence, horizon), costs, capital,
         cooldown or [0], look or [1],
     )  # fmt: skip
     question = beside(question, compare)
     tell_plan(
         question,
-        effort(trials, paths, folds, seed, backend, workers, keep),
+        effort(trials, paths, bound_paths, folds, seed, backend, workers, keep),
         scheduler,
         out,
         as_json,

@@ -106,7 +106,7 @@ def write_plan(found: Findings, path: Path) -> None:
 
 
 def summary(found: Findings) -> str:
-    """What the plan came to, in two sentences."""
+    """What the plan came to, in two sentences, and a third about a bound that it keeps to."""
     metrics = found.chosen.metrics
     rule = ", ".join(
         f"{name.replace('_', ' ')} {_number(value)}" for name, value in found.chosen.rule.items()
@@ -115,7 +115,7 @@ def summary(found: Findings) -> str:
         f"Wanted: {found.objective}. Of {len(found.scores):,} rules tried over {metrics.years:.1f} years the choice is "
         f"{rule}: {metrics.trades:.1f} trades a year, {metrics.cost_bps:.1f} basis points of costs and a "
         f"certainty-equivalent fee of {metrics.certainty_fee_bps:.1f} basis points a year at a risk aversion of "
-        f"{found.risk_aversion:g}."
+        f"{found.risk_aversion:g}.{'' if found.held is None else f' {found.held.said}'}"
     )
 
 

@@ -96,7 +96,7 @@ def test_a_wish__misspoken__is_refused_in_one_sentence() -> None:
         objective("risk-aversion", 3, 5)
     with pytest.raises(Misconfigured, match="a risk aversion of 0"):
         objective("risk-aversion", None, 0)
-    assert len(WISHES) == 7
+    assert len(WISHES) == 8
 
 
 def test_the_optimiser__between_the_grids_points__does_no_worse_and_finds_the_same_twice() -> None:
