@@ -43,7 +43,8 @@ struct Case:
     band: loan_band.Band
     is_unmeasured: bool         # the floor follows a volatility that is not known now
     measure: uint256
-    collateral: IAaveV3Pool.ReserveData
+    mode: aave_v3.Mode
+    collateral: IAaveV3Pool.ReserveData     # both configured as in the mode
     debt: IAaveV3Pool.ReserveData
     loan: loan_steps.Loan
     flags: uint256
@@ -98,9 +99,15 @@ def finding(thresholds: address, owner: address, id: uint256) -> ILoanThresholds
     read, account = aave_v3._try_account(owner)
     if not read:
         return self._finding(_BLIND, 0, "oracle: Aave cannot value the account")
-    collateral_price: uint256 = aave_v3._try_price(rule.collateral)
-    debt_price: uint256 = aave_v3._try_price(rule.debt)
-    if collateral_price == 0 or debt_price == 0:
+    case: Case = empty(Case)
+    case.mode = aave_v3._mode_of(owner)
+    case.collateral = aave_v3._reserve(rule.collateral, case.mode)
+    case.debt = aave_v3._reserve(rule.debt, case.mode)
+    case.loan.collateral_price = aave_v3._try_price_in(
+        case.mode, rule.collateral, case.collateral.configuration
+    )
+    case.loan.debt_price = aave_v3._try_price_in(case.mode, rule.debt, case.debt.configuration)
+    if case.loan.collateral_price == 0 or case.loan.debt_price == 0:
         return self._finding(_BLIND, account.health, "oracle: no usable price for an asset of the rule")
     if account.debt == 0:
         return self._finding(_WITHIN, account.health, "loan: no debt")
@@ -109,7 +116,6 @@ def finding(thresholds: address, owner: address, id: uint256) -> ILoanThresholds
     told: loan_words.TermsWords = empty(loan_words.TermsWords)
     if flags != 0:
         told.d, told.e, told.g = staticcall ILoanThresholds(thresholds).terms_words_of(owner, id)
-    case: Case = empty(Case)
     case.thresholds = thresholds
     case.owner = owner
     case.rule = rule
@@ -130,16 +136,12 @@ def finding(thresholds: address, owner: address, id: uint256) -> ILoanThresholds
         case.urgency = loan_band._urgency(account, case.measure, case.band)
         case.max_step = loan_band._sized_step(rule.max_step, case.terms.urgent_step, case.urgency)
         case.ledger = staticcall ILoanThresholds(thresholds).ledger_of(owner, id)
-    case.collateral = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.collateral)
-    case.debt = staticcall IAaveV3Pool(aave_v3.AAVE).getReserveData(rule.debt)
     case.loan.debt = account.debt
     case.loan.measure = case.measure
     case.loan.weight_bps = _BPS
     if not case.terms.in_leverage:
         case.loan.weight_bps = aave_v3._threshold(case.collateral.configuration)
-    case.loan.collateral_price = collateral_price
     case.loan.collateral_unit = aave_v3._unit(case.collateral.configuration)
-    case.loan.debt_price = debt_price
     case.loan.debt_unit = aave_v3._unit(case.debt.configuration)
     return self._judged(case, loan_words._last_acted(words))
 
@@ -194,7 +196,7 @@ def _obstacle_to_repaying(case: Case, pools: uint256) -> String[96]:
     """
     @dev The first thing that would stop a deleverage whatever its size, empty if nothing would.
     """
-    obstacle: String[96] = aave_v3._obstacle(case.owner, case.collateral, case.debt)
+    obstacle: String[96] = aave_v3._obstacle(case.owner, case.mode, case.collateral, case.debt)
     if obstacle != "":
         return obstacle
     if pools == 0:
@@ -278,7 +280,9 @@ def _obstacle_to_borrowing(case: Case, pools: uint256) -> String[96]:
     """
     @dev The first thing that would stop a releverage whatever its size, empty if nothing would.
     """
-    obstacle: String[96] = aave_v3._obstacle_to_borrowing(case.owner, case.collateral, case.debt)
+    obstacle: String[96] = aave_v3._obstacle_to_borrowing(
+        case.owner, case.mode, case.collateral, case.debt
+    )
     if obstacle != "":
         return obstacle
     if pools == 0:
@@ -327,6 +331,8 @@ def _obstacle_to_borrowing_so(case: Case, step: loan_steps.Step) -> String[96]:
     )
     if obstacle != "":
         return obstacle
+    if aave_v3._is_beyond_ceiling(case.owner, case.collateral, case.debt, step.amount):
+        return "aave: the collateral's debt ceiling leaves too little room"
     if self._is_beyond_ltv(case, step):
         return "aave: the LTV does not allow as much to be borrowed"
     return ""

@@ -290,8 +290,9 @@ def _pay_bounty(
     """
     @dev In aTokens straight from the owner to whoever acts in the keeper's stead. Whether there was one.
     """
-    unit: uint256 = aave_v3._unit(staticcall IAaveV3Pool(aave_v3.AAVE).getConfiguration(collateral))
-    price: uint256 = aave_v3._try_price(collateral)
+    configuration: uint256 = staticcall IAaveV3Pool(aave_v3.AAVE).getConfiguration(collateral)
+    unit: uint256 = aave_v3._unit(configuration)
+    price: uint256 = aave_v3._try_price_in(aave_v3._mode_of(owner), collateral, configuration)
     assert price != 0, "oracle: no usable price for an asset of the rule"
     bounty: uint256 = limits._bounty(bounds, msg.sender, urgency, sold * price // unit) * unit // price
     if bounty == 0:

@@ -8,8 +8,9 @@
 @notice Readings named `_try_` answer instead of reverting, for a view that must always have an answer.
 Assumes: the pool's address does not change behind its provider (Aave upgrades the code, not the address);
          the price oracle's may, so it is asked for each time.
-Source: aave-v3 3.0.2 and 3.6, ReserveConfiguration (bits), UserConfiguration (two bits per reserve, the
-        higher says "used as collateral"), ValidationLogic (the check behind an aToken transfer).
+Source: aave-v3 3.0.2 to 3.6, ReserveConfiguration (bits), UserConfiguration (two bits per reserve, the higher says
+        "used as collateral"), ValidationLogic (the check behind an aToken transfer, and those of a loan),
+        GenericLogic and EModeLogic (what a reserve counts in an e-mode), IsolationModeLogic.
 """
 
 from ethereum.ercs import IERC20
@@ -22,6 +23,7 @@ _COLLATERAL_BITS: constant(uint256) = max_value(uint256) // 3 * 2
 _BORROWED_BITS: constant(uint256) = max_value(uint256) // 3
 _MASK_16: constant(uint256) = 2**16 - 1
 _MASK_8: constant(uint256) = 2**8 - 1
+_MASK_32: constant(uint256) = 2**32 - 1
 _ACTIVE: constant(uint256) = 2**56
 _FROZEN: constant(uint256) = 2**57
 _BORROWABLE: constant(uint256) = 2**58
@@ -30,10 +32,26 @@ _MASK_36: constant(uint256) = 2**36 - 1
 _MASK_40: constant(uint256) = 2**40 - 1
 _RAY: constant(uint256) = 10**27
 _PAUSED: constant(uint256) = 2**60
+_LENT_IN_ISOLATION: constant(uint256) = 2**61
 _MAX_RESERVES: constant(uint256) = 128
 _MAX_DECIMALS: constant(uint256) = 36
 _PRICE_LIMIT: constant(uint256) = 2**64
 _VALUE_LIMIT: constant(uint256) = 2**128
+_CEILING_CENTS: constant(uint256) = 100    # a debt ceiling is in hundredths of a whole token, whichever it is
+
+
+# What the e-mode an account is in says of reserves; all zero outside of one.
+struct Mode:
+    id: uint256
+    ltv: uint256
+    threshold: uint256
+    source: address         # before 3.2: whose price all its reserves have, if anybody's
+    has_lists: bool         # since 3.2 a mode lists its reserves, by a bit each; before, a reserve names its mode
+    members: uint256        # those that count by this mode
+    lent: uint256           # those that may be borrowed in it
+    rules_alone: bool       # since 3.6 what a reserve says of itself does not restrict what its mode says
+    without_ltv: uint256    # members whose LTV is 0 in it
+
 
 AAVE: public(immutable(address))
 PROVIDER: public(immutable(address))
@@ -110,32 +128,119 @@ def _liquidity(asset: address, a_token: address) -> uint256:
     @dev What a withdrawal can take out: later versions keep their own count, which a donation does not raise.
     """
     held: uint256 = staticcall IERC20(asset).balanceOf(a_token)
-    counted: bool = False
-    answer: Bytes[32] = b""
-    counted, answer = raw_call(
-        AAVE,
-        abi_encode(asset, method_id=method_id("getVirtualUnderlyingBalance(address)")),
-        max_outsize=32,
-        is_static_call=True,
-        revert_on_failure=False,
+    is_counted: bool = False
+    counted: uint256 = 0
+    is_counted, counted = self._told(
+        AAVE, abi_encode(asset, method_id=method_id("getVirtualUnderlyingBalance(address)"))
     )
-    if counted and len(answer) == 32:
-        return min(held, convert(answer, uint256))
-    return held
+    return min(held, counted) if is_counted else held
 
 
 @internal
 @view
 def _try_word(target: address, question: Bytes[36]) -> uint256:
-    read: bool = False
-    answer: Bytes[32] = b""
-    read, answer = raw_call(target, question, max_outsize=32, is_static_call=True, revert_on_failure=False)
-    return convert(answer, uint256) if read and len(answer) == 32 else 0
+    """
+    @dev 0 where there is no answer.
+    """
+    return self._told(target, question)[1]
 
 
 @internal
 @view
-def _obstacle(user: address, sold: IAaveV3Pool.ReserveData, bought: IAaveV3Pool.ReserveData) -> String[96]:
+def _told(target: address, question: Bytes[36]) -> (bool, uint256):
+    """
+    @dev Whether there is an answer of one word, and that; 0 where there is none.
+    """
+    read: bool = False
+    answer: Bytes[32] = b""
+    read, answer = raw_call(target, question, max_outsize=32, is_static_call=True, revert_on_failure=False)
+    if not read or len(answer) != 32:
+        return False, 0
+    return True, convert(answer, uint256)
+
+
+@internal
+@view
+def _mode_of(user: address) -> Mode:
+    mode: Mode = empty(Mode)
+    mode.id = staticcall IAaveV3Pool(AAVE).getUserEMode(user)
+    if mode.id == 0:
+        return mode
+    category: IAaveV3Pool.Category = staticcall IAaveV3Pool(AAVE).getEModeCategoryData(convert(mode.id, uint8))
+    mode.ltv = category.ltv
+    mode.threshold = category.threshold
+    mode.has_lists, mode.members = self._told(
+        AAVE, abi_encode(mode.id, method_id=method_id("getEModeCategoryCollateralBitmap(uint8)"))
+    )
+    if not mode.has_lists:
+        mode.source = category.source
+        return mode
+    mode.lent = self._try_word(
+        AAVE, abi_encode(mode.id, method_id=method_id("getEModeCategoryBorrowableBitmap(uint8)"))
+    )
+    mode.rules_alone, mode.without_ltv = self._told(
+        AAVE, abi_encode(mode.id, method_id=method_id("getEModeCategoryLtvzeroBitmap(uint8)"))
+    )
+    return mode
+
+
+@internal
+@pure
+def _names(mode: Mode, configuration: uint256) -> bool:
+    """
+    @dev Whether a reserve names this mode as its own, which tells something before 3.2 only.
+    """
+    return (configuration >> 168) & _MASK_8 == mode.id
+
+
+@internal
+@pure
+def _configured(mode: Mode, id: uint256, configuration: uint256) -> uint256:
+    """
+    @dev A reserve's configuration with the LTV, the threshold and the leave to borrow that it has in this mode.
+    """
+    if mode.id == 0:
+        return configuration
+    is_in: bool = (mode.members >> id) & 1 != 0 if mode.has_lists else self._names(mode, configuration)
+    ltv: uint256 = self._ltv(configuration)
+    threshold: uint256 = self._threshold(configuration)
+    if is_in and (ltv != 0 or mode.rules_alone):
+        ltv = mode.ltv if (mode.without_ltv >> id) & 1 == 0 else 0
+    if is_in and (threshold != 0 or mode.rules_alone):
+        threshold = mode.threshold
+    lent: uint256 = _BORROWABLE if mode.rules_alone else configuration & _BORROWABLE
+    if not ((mode.lent >> id) & 1 != 0 if mode.has_lists else is_in):
+        lent = 0
+    return configuration & ~(_BORROWABLE | _MASK_32) | lent | threshold << 16 | ltv
+
+
+@internal
+@view
+def _reserve(asset: address, mode: Mode) -> IAaveV3Pool.ReserveData:
+    """
+    @dev Configured as it is for an account in this mode.
+    """
+    reserve: IAaveV3Pool.ReserveData = staticcall IAaveV3Pool(AAVE).getReserveData(asset)
+    reserve.configuration = self._configured(mode, reserve.id, reserve.configuration)
+    return reserve
+
+
+@internal
+@view
+def _try_price_in(mode: Mode, asset: address, configuration: uint256) -> uint256:
+    """
+    @dev The price by which an asset counts for an account in this mode, as `_try_price` has it.
+    """
+    if mode.source != empty(address) and self._names(mode, configuration):
+        return self._try_price(mode.source)
+    return self._try_price(asset)
+
+
+@internal
+@view
+def _obstacle(
+    user: address, mode: Mode, sold: IAaveV3Pool.ReserveData, bought: IAaveV3Pool.ReserveData
+) -> String[96]:
     """
     @dev The first thing that would make Aave refuse to sell the one reserve for the debt in the other.
     """
@@ -143,12 +248,10 @@ def _obstacle(user: address, sold: IAaveV3Pool.ReserveData, bought: IAaveV3Pool.
         return "aave: the collateral's reserve is paused or inactive"
     if not self._in_service(bought.configuration):
         return "aave: the debt's reserve is paused or inactive"
-    if staticcall IAaveV3Pool(AAVE).getUserEMode(user) != 0:
-        return "aave: the account is in an e-mode, which is not sized here"
     used: uint256 = staticcall IAaveV3Pool(AAVE).getUserConfiguration(user) & _COLLATERAL_BITS
     if (used >> (2 * sold.id + 1)) & 1 == 0 or self._threshold(sold.configuration) == 0:
         return "aave: the rule's collateral is not enabled as collateral"
-    if self._ltv(sold.configuration) != 0 and self._holds_without_ltv(used):
+    if self._ltv(sold.configuration) != 0 and self._holds_without_ltv(used, mode):
         return "aave: another enabled collateral has LTV 0, so this one cannot leave"
     if staticcall IERC20(bought.variable_debt_token).balanceOf(user) == 0:
         return "loan: no variable debt in the rule's asset"
@@ -158,7 +261,7 @@ def _obstacle(user: address, sold: IAaveV3Pool.ReserveData, bought: IAaveV3Pool.
 @internal
 @view
 def _obstacle_to_borrowing(
-    user: address, bought: IAaveV3Pool.ReserveData, owed: IAaveV3Pool.ReserveData
+    user: address, mode: Mode, bought: IAaveV3Pool.ReserveData, owed: IAaveV3Pool.ReserveData
 ) -> String[96]:
     """
     @dev The first thing that would make Aave refuse to supply the one reserve and borrow the other, whatever the size.
@@ -168,19 +271,44 @@ def _obstacle_to_borrowing(
     if not self._in_service(owed.configuration) or owed.configuration & _FROZEN != 0:
         return "aave: the debt's reserve is frozen, paused or inactive"
     if owed.configuration & _BORROWABLE == 0:
+        if mode.id != 0:
+            return "aave: the debt asset is not lent out in the account's e-mode"
         return "aave: the debt asset is not lent out"
-    if staticcall IAaveV3Pool(AAVE).getUserEMode(user) != 0:
-        return "aave: the account is in an e-mode, which is not sized here"
     used: uint256 = staticcall IAaveV3Pool(AAVE).getUserConfiguration(user)
     if (used >> (2 * bought.id + 1)) & 1 == 0 or self._threshold(bought.configuration) == 0:
         return "aave: the rule's collateral is not enabled as collateral"
-    if self._ceiling(bought.configuration) != 0:
-        return "aave: the collateral is isolated, which is not sized here"
+    if self._is_isolated(used, bought) and (
+        owed.configuration & _LENT_IN_ISOLATION == 0 or self._unit(owed.configuration) < _CEILING_CENTS
+    ):
+        return "aave: the account is isolated, and this debt is not lent in isolation"
     if self._is_siloed(used & _BORROWED_BITS, owed):
         return "aave: siloed borrowing forbids this debt beside another"
     if not self._sentinel_allows():
         return "aave: its price sentinel has closed borrowing"
     return ""
+
+
+@internal
+@pure
+def _is_isolated(used: uint256, collateral: IAaveV3Pool.ReserveData) -> bool:
+    """
+    @dev Where an enabled collateral with a debt ceiling is the only one.
+    """
+    return used & _COLLATERAL_BITS == 2 << (2 * collateral.id) and self._ceiling(collateral.configuration) != 0
+
+
+@internal
+@view
+def _is_beyond_ceiling(
+    user: address, collateral: IAaveV3Pool.ReserveData, owed: IAaveV3Pool.ReserveData, borrow: uint256
+) -> bool:
+    """
+    @dev Aave counts what isolated accounts borrowed in whole hundredths, and no interest.
+    """
+    if not self._is_isolated(staticcall IAaveV3Pool(AAVE).getUserConfiguration(user), collateral):
+        return False
+    counted: uint256 = collateral.isolation_debt + borrow // (self._unit(owed.configuration) // _CEILING_CENTS)
+    return counted > self._ceiling(collateral.configuration)
 
 
 @internal
@@ -246,7 +374,7 @@ def _caps_obstacle(
 
 @internal
 @view
-def _holds_without_ltv(used: uint256) -> bool:
+def _holds_without_ltv(used: uint256, mode: Mode) -> bool:
     """
     @dev Aave lets no collateral but those of LTV 0 leave an indebted account that has one of them enabled.
     """
@@ -256,7 +384,8 @@ def _holds_without_ltv(used: uint256) -> bool:
             break
         if left & 2 != 0:
             asset: address = staticcall IAaveV3Pool(AAVE).getReserveAddressById(convert(id, uint16))
-            if self._ltv(staticcall IAaveV3Pool(AAVE).getConfiguration(asset)) == 0:
+            own: uint256 = staticcall IAaveV3Pool(AAVE).getConfiguration(asset)
+            if self._ltv(self._configured(mode, id, own)) == 0:
                 return True
         left >>= 2
     return False

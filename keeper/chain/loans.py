@@ -2,6 +2,9 @@
 
 All rules and accounts are read in one question, unless there are so many that a mirror keeps them (`mirror.py`); only a
 breached loan's market is read closer, together with the contract's own verdict.
+
+Assumes: an e-mode with a price of its own, which Aave has known before 3.2 only, is not older than its reserves' own
+prices, since the age of those alone is asked for.
 """
 
 from __future__ import annotations
@@ -106,9 +109,9 @@ class Loans:
             self._node,
             [
                 Call(key.thresholds, loan_thresholds.CHECK.call(key.owner, key.id)),
-                Call(self.aave, aave_v3.GET_RESERVE_DATA.call(rule.collateral)),
-                Call(self.ages.oracle, aave_v3.GET_ASSET_PRICE.call(rule.collateral)),
-                Call(self.ages.oracle, aave_v3.GET_ASSET_PRICE.call(rule.debt)),
+                Call(self.aave, aave_v3.GET_USER_EMODE.call(key.owner)),
+                *(Call(self.aave, aave_v3.GET_RESERVE_DATA.call(a)) for a in (rule.collateral, rule.debt)),
+                *self._prices(rule.collateral, rule.debt),
                 Call(pair.variable_debt, erc20.BALANCE_OF.call(key.owner)),
                 *pools,
             ],
@@ -116,9 +119,53 @@ class Loans:
         )
         finding = loan_thresholds.read_finding(answered(check, "check"))
         try:
-            return finding, _market(pair, rule, market)
+            return finding, self._market(pair, rule, market, block)
         except Blind:
             return finding, None
+
+    def _prices(self, *assets: Address) -> list[Call]:
+        return [Call(self.ages.oracle, aave_v3.GET_ASSET_PRICE.call(asset)) for asset in assets]
+
+    def _market(
+        self, pair: _Pair, rule: LoanRule, answers: Sequence[bytes | None], block: Block
+    ) -> LoanMarket:
+        """The market as the account's e-mode has it: what is in the mode counts by its threshold, bonus and price."""
+        told, *reserves_told, collateral_price, debt_price, owed = answers[:6]
+        reserves = [aave_v3.read_reserve(answered(each, "getReserveData")) for each in reserves_told]
+        prices = [collateral_price, debt_price]
+        reserve = reserves[0]
+        threshold, bonus = reserve.threshold_bps, reserve.bonus_bps
+        mode = self._mode(aave_v3.GET_USER_EMODE.read(answered(told, "getUserEMode"))[0], block)
+        if mode is not None:
+            if mode.counts(reserve):
+                threshold, bonus = mode.threshold_bps, mode.bonus_bps
+            if mode.source != NOBODY:
+                (price,) = ask_together(self._node, self._prices(mode.source), block.hash)
+                prices = [
+                    price if mode.counts(each) else own for each, own in zip(reserves, prices, strict=True)
+                ]
+        sold_at, bought_at = (
+            aave_v3.GET_ASSET_PRICE.read(answered(price, "getAssetPrice"))[0] for price in prices
+        )
+        return LoanMarket(
+            collateral_price=sold_at,
+            debt_price=bought_at,
+            collateral_unit=pair.collateral_unit,
+            debt_unit=pair.debt_unit,
+            collateral_threshold_bps=threshold,
+            repayable=loan_thresholds.repayable_down(erc20.BALANCE_OF.read(answered(owed, "balanceOf"))[0]),
+            pools=tuple(_pool_states(rule, answers[6:])),
+            bonus_bps=bonus,
+        )
+
+    def _mode(self, id_: int, block: Block) -> aave_v3.Mode | None:
+        """What an e-mode says, which few accounts need: it is asked for apart."""
+        if id_ == 0:
+            return None
+        asked = (aave_v3.GET_EMODE, aave_v3.GET_EMODE_BITMAP)
+        calls = [Call(self.aave, method.call(id_)) for method in asked]
+        told, members = ask_together(self._node, calls, block.hash)
+        return aave_v3.read_mode(id_, answered(told, "getEModeCategoryData"), members)
 
     def findings(self, keys: Sequence[RuleKey], block: Block) -> list[loan_thresholds.Finding]:
         """The contract's own verdict on each rule."""
@@ -242,21 +289,6 @@ class Loans:
 
 def _sells_token0(rule: LoanRule) -> bool:
     return int(rule.collateral, 16) < int(rule.debt, 16)
-
-
-def _market(pair: _Pair, rule: LoanRule, answers: Sequence[bytes | None]) -> LoanMarket:
-    told, collateral_price, debt_price, owed, *pools = answers
-    reserve = aave_v3.read_reserve(answered(told, "getReserveData"))
-    return LoanMarket(
-        collateral_price=aave_v3.GET_ASSET_PRICE.read(answered(collateral_price, "getAssetPrice"))[0],
-        debt_price=aave_v3.GET_ASSET_PRICE.read(answered(debt_price, "getAssetPrice"))[0],
-        collateral_unit=pair.collateral_unit,
-        debt_unit=pair.debt_unit,
-        collateral_threshold_bps=reserve.threshold_bps,
-        repayable=loan_thresholds.repayable_down(erc20.BALANCE_OF.read(answered(owed, "balanceOf"))[0]),
-        pools=tuple(_pool_states(rule, pools)),
-        bonus_bps=reserve.bonus_bps,
-    )
 
 
 def _pool_states(rule: LoanRule, answers: Sequence[bytes | None]) -> Iterable[PoolState]:

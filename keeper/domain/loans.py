@@ -133,6 +133,8 @@ class PoolState:
 class LoanMarket:
     """What sizing one loan's action needs: oracle prices (8 decimals), token units, the sold asset's threshold.
 
+    Prices, threshold and bonus are those by which the account counts, which in an e-mode may be the mode's.
+
     `repayable` is what one action may repay of the account's variable debt in the rule's debt asset, in its units;
     `bonus_bps` what a liquidator takes of the sold asset for what is repaid, 10,500 for a twentieth more.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from keeper.domain.units import Address
+from keeper.domain.units import NOBODY, Address
 from keeper.protocols.methods import Method, address
 
 _RESERVE: Final = (
@@ -39,13 +39,37 @@ LATEST_ROUND: Final = Method("latestRoundData", (), ("uint80", "int256", "uint25
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """A reserve's own parameters and tokens; threshold and liquidation bonus in bps."""
+    """A reserve's own parameters and tokens; threshold and liquidation bonus in bps.
 
+    `category` is the e-mode that it names as its own, which counts before 3.2 only.
+    """
+
+    id: int
     threshold_bps: int
     bonus_bps: int
     unit: int
+    category: int
     a_token: Address
     variable_debt: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """An e-mode as an account in it has it; threshold and liquidation bonus in bps.
+
+    `members` has a bit for each reserve that counts by it, None before 3.2; `source` is whose price they then all have,
+    `NOBODY` where each has its own.
+    """
+
+    id: int
+    threshold_bps: int
+    bonus_bps: int
+    source: Address
+    members: int | None
+
+    def counts(self, reserve: Reserve) -> bool:
+        """Whether the reserve is one of the mode's."""
+        return reserve.category == self.id if self.members is None else self.members >> reserve.id & 1 == 1
 
 
 def read_reserve(returned: bytes) -> Reserve:
@@ -53,9 +77,19 @@ def read_reserve(returned: bytes) -> Reserve:
     (reserve,) = GET_RESERVE_DATA.read(returned)
     bits = reserve[0]
     return Reserve(
+        id=reserve[7],
         threshold_bps=bits >> 16 & 0xFFFF,
         bonus_bps=bits >> 32 & 0xFFFF,
         unit=10 ** (bits >> 48 & 0xFF),
+        category=bits >> 168 & 0xFF,
         a_token=address(reserve[8]),
         variable_debt=address(reserve[10]),
     )
+
+
+def read_mode(id_: int, told: bytes, members: bytes | None) -> Mode:
+    """An e-mode from what `getEModeCategoryData` returned and, where there is such a list, its collaterals' bitmap."""
+    _, threshold, bonus, source, _ = GET_EMODE.read(told)[0]
+    if members is None:
+        return Mode(id_, threshold, bonus, address(source), None)
+    return Mode(id_, threshold, bonus, NOBODY, GET_EMODE_BITMAP.read(members)[0])

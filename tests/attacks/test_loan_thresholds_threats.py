@@ -13,6 +13,7 @@ from keeper.devnet.aave_v3 import load_core
 from keeper.devnet.transactions import calldata, reason_in
 from keeper.domain.errors import NodeRefused
 from keeper.domain.units import Address
+from tests.contracts.e_modes import enter, found_e_mode
 from tests.contracts.loan_stage import (
     ADMIN,
     BASE,
@@ -53,7 +54,7 @@ def test_threat_model__every_sentence__has_an_attack_here() -> None:
     tried = {
         name.split("__")[0].removeprefix("test_").upper() for name in globals() if re.match(r"test_t\d", name)
     }
-    assert len(threats) == 16
+    assert len(threats) == 17
     assert threats == tried
 
 
@@ -1042,3 +1043,110 @@ def test_t16__loan_may_borrow__above_the_ceiling_as_it_stands_and_no_lower(any_s
         assert stage.refusal(10_000 * USD, action=RELEVERAGE) == "health: at or below the ceiling"
     stage.act()
     assert stage.health() == pytest.approx(1.5 * WAD, rel=5e-3)
+
+
+# T17
+
+
+def between_modes(stage: Stage, health: float, rule: dict[str, Any], terms: Terms, inside: bool) -> None:
+    """A loan in an e-mode, or about to enter it, whose threshold there is 93 % and outside 83 %."""
+    found_e_mode(stage)
+    stage.open(100 * ETH, 150_000 * USD)
+    stage.delegate()
+    if inside:
+        enter(stage)
+    stage.set_rule(replace(stage.rule, cooldown=0, **rule), terms=terms)
+    stage.set_health(health)
+
+
+WIDE = {"floor_bps": 13_000, "target_bps": 15_000}
+
+
+def test_t17__owner_leaves_the_e_mode_while_the_plan_is_on_its_way__it_is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    between_modes(stage, 1.25, WIDE, Terms(), inside=True)
+    found = stage.check()
+    enter(stage, 0)
+    assert stage.health() < 1.12 * WAD
+    assert stage.refusal(found.repay, max_sell=NEVER) == "health: short of the target with step to spare"
+    stage.act()
+    assert stage.health() == pytest.approx(1.5 * WAD, rel=1e-5)
+
+
+def test_t17__owner_enters_the_e_mode_while_the_plan_is_on_its_way__it_is_refused(any_stage: Stage) -> None:
+    stage = any_stage
+    between_modes(stage, 1.05, WIDE, Terms(), inside=False)
+    found = stage.check()
+    enter(stage)
+    with stage.undone():
+        # Who does not look again sells the owner far past the target.
+        weth, usdc = stage.tokens["WETH"], stage.tokens["USDC"]
+        bare = stage.create("mocks/bare_flash_swap_mock", stage.aave.pool)
+        stage.send(STRANGER, bare, "prepare(address)", usdc)
+        stage.approve(OWNER, stage.a_token("WETH"), bare)
+        order = (OWNER, weth, stage.a_token("WETH"), usdc, found.repay, 0)
+        first = int(weth, 16) < int(usdc, 16)
+        stage.send(KEEPER, bare, f"run(address,bool,{ORDER})", stage.pool("WETH", "USDC"), first, order)
+        assert stage.health() > 1.6 * WAD
+    assert stage.refusal(found.repay, max_sell=NEVER) == "health: past the target"
+    stage.act()
+    assert stage.health() == pytest.approx(1.5 * WAD, rel=1e-5)
+
+
+def test_t17__entering_the_e_mode_ends_the_breach__nobody_acts(any_stage: Stage) -> None:
+    stage = any_stage
+    between_modes(stage, 1.05, {"target_bps": 15_000}, Terms(), inside=False)
+    found = stage.check()
+    enter(stage)
+    assert stage.refusal(found.repay, max_sell=NEVER) == "health: at or above the floor"
+
+
+def test_t17__the_whole_step_of_a_rule__lands_short_in_whichever_mode_and_costs_the_slippage_at_most(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    between_modes(stage, 1.25, {**WIDE, "max_step": 20_000 * USD}, Terms(), inside=True)
+    found = stage.check()
+    assert found.repay == 20_000 * USD
+    enter(stage, 0)
+    before, worth = stage.health(), worth_of(stage)
+    stage.act(found)
+    assert before < stage.health() < 1.5 * WAD
+    assert 0 < worth - worth_of(stage) <= 20_000 * BASE // 100
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_t17__mode_changes_while_a_plan_to_borrow_is_on_its_way__never_lands_below_the_target(
+    any_stage: Stage, inside: bool
+) -> None:
+    stage = any_stage
+    band = {"floor_bps": 11_000, "target_bps": 13_000, "ceiling_bps": 15_000}
+    between_modes(stage, 1.8, band, Terms(borrow_step=10**12), inside)
+    found = stage.check()
+    assert found.action == RELEVERAGE
+    enter(stage, 0 if inside else 1)
+    why = "health: past the target" if inside else "health: short of the target with step to spare"
+    assert stage.refusal(found.repay, action=RELEVERAGE, max_sell=0) == why
+    stage.act()
+    assert 1.3 * WAD <= stage.health() <= 1.3 * WAD * 1.005
+
+
+def test_t17__governance_rewrites_the_mode_while_the_plan_is_on_its_way__it_is_refused(
+    any_stage: Stage,
+) -> None:
+    stage = any_stage
+    between_modes(stage, 1.25, WIDE, Terms(), inside=True)
+    found = stage.check()
+    found_e_mode(stage, members=(), lent=(), ltv=8_400, threshold=8_900)
+    assert stage.refusal(found.repay, max_sell=NEVER) == "health: short of the target with step to spare"
+    stage.act()
+    assert stage.health() == pytest.approx(1.5 * WAD, rel=1e-5)
+
+
+def test_t17__owner_would_leave_into_liquidation__aave_does_not_let_go(any_stage: Stage) -> None:
+    stage = any_stage
+    between_modes(stage, 1.05, {"target_bps": 15_000}, Terms(), inside=True)
+    expected = "error 0x6679996d" if stage.version == "3.6" else "35"
+    assert stage.refusal_to(OWNER, stage.aave.pool, "setUserEMode(uint8)", 0) == expected
+    stage.act()
+    assert stage.health() == pytest.approx(1.5 * WAD, rel=1e-5)

@@ -48,3 +48,14 @@ def stage(stages: dict[Kind, Stage]) -> Iterator[Stage]:
 def any_stage(stages: dict[Kind, Stage], request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Both token orders, and Aave 3.6."""
     yield from _fresh(stages, request.param)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((True, "3.0.2"), id="aave302"),
+        pytest.param((True, "3.6"), id="aave36", marks=pytest.mark.aave36),
+    ]
+)
+def either_aave(stages: dict[Kind, Stage], request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """Both versions, which round otherwise and know e-modes otherwise."""
+    yield from _fresh(stages, request.param)

@@ -516,24 +516,6 @@ def test_check__pool_is_too_thin__says_so_and_rebalance_refuses(any_stage: Stage
     assert stage.refusal(2 * 10**8) == "pool: it cannot deliver the whole repayment"
 
 
-def test_check__account_in_an_e_mode__is_barred(stage: Stage) -> None:
-    a_loan(stage, 1.09)
-    stage.govern(
-        "setEModeCategory(uint8,uint16,uint16,uint16,address,string)",
-        1,
-        8_500,
-        8_600,
-        10_100,
-        f"0x{0:040x}",
-        "pair",
-    )
-    for symbol in ("WETH", "USDC"):
-        stage.govern("setAssetEModeCategory(address,uint8)", stage.tokens[symbol], 1)
-    stage.send(OWNER, stage.aave.pool, "setUserEMode(uint8)", 1)
-    stage.set_health(1.05)
-    assert verdict(stage) == (BARRED, "aave: the account is in an e-mode, which is not sized here")
-
-
 @pytest.mark.parametrize("price", [0, -1])
 @pytest.mark.parametrize("symbol", ["WETH", "USDC"])
 def test_check__a_price_is_zero_or_less__is_blind(any_stage: Stage, symbol: str, price: int) -> None:

@@ -2,24 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from tests.contracts.stages import either_aave, stages
 
-import pytest
-
-from tests.contracts.loan_stage import Stage
-from tests.contracts.stages import Kind, stages
-
-__all__ = ["stages"]
-
-
-@pytest.fixture(
-    params=[
-        pytest.param((True, "3.0.2"), id="aave302"),
-        pytest.param((True, "3.6"), id="aave36", marks=pytest.mark.aave36),
-    ]
-)
-def either_aave(stages: dict[Kind, Stage], request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """Both versions, which round otherwise and know e-modes otherwise."""
-    stage = stages[request.param]
-    with stage.undone():
-        yield stage
+__all__ = ["either_aave", "stages"]

@@ -110,6 +110,41 @@ def test_a_loan__out_of_its_band_on_either_side__is_brought_back_by_the_same_kee
         assert abs(cover(world) - 2.0) < 0.001
 
 
+def test_a_looped_loan__in_an_e_mode__is_brought_back_from_either_side(world: World, keeper: Keeper) -> None:
+    """A band that no loan outside of an e-mode could stand in, and a keeper that finds out by itself."""
+    deployer, owner, pool = world.roles.deployer, world.roles.owner, world.aave.pool
+    category = (1, 9_000, 9_300, 10_100, NOBODY, "ETH and USD")
+    configure = "setEModeCategory(uint8,uint16,uint16,uint16,address,string)"
+    world.send(deployer, world.aave.configurator, configure, *category)
+    for reserve in (world.weth, world.usdc):
+        join = "setAssetEModeCategory(address,uint8)"
+        world.send(deployer, world.aave.configurator, join, reserve.token, 1)
+    world.open_loan(owner, 100, health=1.1)
+    world.send(owner, pool, "setUserEMode(uint8)", 1)
+    assert world.account_data(owner).threshold_bps == 9_300
+    write(world, Band(10_300, 10_600, 12_000), Terms(borrow_step=NO_LIMIT))
+    fair = world.price("WETH") / 10**8
+    with blocks_by_hand(world) as turn:
+        (intent,) = turn(keeper).intents
+        assert (intent.plan.action, intent.why) == ("releverage", "health: above the ceiling")
+        assert turn(keeper).verdicts[0].kind is Kind.WITHIN
+        landed = world.account_data(owner)
+        assert 1.06 <= landed.health / WAD <= 1.06 * 1.005
+        assert landed.debt_base * BPS > landed.collateral_base * 8_500
+
+        world.automine(True)
+        move_price(world, fair * 0.96)
+        world.automine(False)
+        (intent,) = turn(keeper).intents
+        assert (intent.plan.action, intent.why) == ("deleverage", "health: below the floor")
+        planned = intent.plan.after.value
+        assert planned is not None
+        assert turn(keeper).verdicts[0].kind is Kind.WITHIN
+    landed = world.account_data(owner)
+    assert abs(landed.health / WAD - 1.06) < 0.001
+    assert abs(planned / landed.health - 1) < 0.001
+
+
 def test_a_loan_that_may_borrow__without_credit_for_it__is_barred_with_the_contracts_reason(
     world: World, keeper: Keeper
 ) -> None:
