@@ -359,12 +359,15 @@ class Settings(_Strict):
         return self
 
     def shard_of(self, owner: str) -> str:
-        """The shard an owner is in, by name: the one that names it, else by hash, so that one more shard moves few."""
+        """The name of the shard an owner is in, empty where there is none.
+
+        It is the shard that names the owner, else one by hash, so that one more shard moves few.
+        """
         for shard in self.shards:
             if owner in shard.owners:
                 return shard.name
         names = [shard.name for shard in self.shards]
-        return max(names, key=lambda name: sha256(f"{name} {owner.lower()}".encode()).digest())
+        return max(names, key=lambda name: sha256(f"{name} {owner.lower()}".encode()).digest(), default="")
 
     def of_shard(self, shard: Shard) -> Settings:
         """These settings as they are for one shard: its owners, and its key."""

@@ -12,6 +12,7 @@ import pytest
 from eth_account import Account
 
 from keeper.devnet.world import World
+from keeper.doctor import Grade, examine
 from keeper.domain.errors import Misconfigured
 from keeper.domain.flights import State
 from keeper.domain.units import Address
@@ -73,25 +74,28 @@ def turned(kept: Running) -> list[str]:
     return [json.loads(line)["shard"] for line in kept.turns.read_text().splitlines()]
 
 
-def goes_on(world: World, kept: Running) -> set[str]:
-    """For which shards it takes turns now."""
-    before = len(turned(kept))
+def holders(world: World, keepers: tuple[Running, ...]) -> dict[str, Running]:
+    """By shard, who has taken a turn for it at a new block; none while one of the two has not."""
     world.mine()
-    time.sleep(1.0)
-    return set(turned(kept)[before:])
+    newest = world.node.head().number
+    found: dict[str, Running] = {}
+
+    def all_told() -> bool:
+        for kept in keepers:
+            for line in kept.turns.read_text().splitlines():
+                turn = json.loads(line)
+                if turn["block"] >= newest:
+                    found[turn["shard"]] = kept
+        return set(found) == set(KEYS)
+
+    keepers[0].wait_until(all_told)
+    return found
 
 
-def shared_evenly(world: World, start: Callable[[str], Running]) -> dict[str, Running]:
-    """Two keepers, by the shard that each has: the first had both until the second came."""
-    first = start("first")
-    first.wait_until(lambda: set(turned(first)) == set(KEYS))
-    second = start("second")
-    second.wait_until(lambda: world.mine() or turned(second))
-    first.wait_until(lambda: len(goes_on(world, first)) == 1)
-    (its,) = goes_on(world, second)
-    (others,) = goes_on(world, first)
-    assert {its, others} == set(KEYS)
-    return {its: second, others: first}
+def shared_evenly(world: World, keepers: tuple[Running, Running]) -> dict[str, Running]:
+    """By shard, who has it, once each of the two has one."""
+    keepers[0].wait_until(lambda: len(set(map(id, holders(world, keepers).values()))) == 2)
+    return holders(world, keepers)
 
 
 def flown(url: str) -> list[tuple[Address, Address, State]]:
@@ -100,42 +104,23 @@ def flown(url: str) -> list[tuple[Address, Address, State]]:
         return [(each.intent.plan.key.owner, each.sender, each.state) for each in reader.actions()]
 
 
-def test_two_keepers__that_share_a_journal__act_each_on_its_own_rules_with_its_shards_key(
-    world: World, set_rule: SetRule, start: Callable[[str], Running]
-) -> None:
-    holders = shared_evenly(world, start)
-    owners = {"east": world.roles.owner, "west": world.roles.twin}
-    for name, owner in owners.items():
-        world.open_loan(owner, 100, health=1.3)
-        set_rule(owner, keeper=ADDRESSES[name])
-    for name, kept in holders.items():
-        kept.wait_until(lambda: actions(world) == 2)
-        kept.wait_until(lambda kept=kept: '"included"' in kept.turns.read_text())
-        judged = {
-            verdict["owner"]
-            for line in kept.turns.read_text().splitlines()
-            if (turn := json.loads(line))["shard"] == name
-            for verdict in turn["verdicts"]
-        }
-        assert judged == {owners[name]}
-    url = journal_of(holders["east"])
-    assert sorted(flown(url)) == sorted((owners[name], ADDRESSES[name], State.INCLUDED) for name in KEYS)
-    with Reader(url) as reader:
-        for owner in owners.values():
-            page = reader.verdicts(owner)
-            assert page is not None
-            assert [verdict.key.owner for verdict in page.verdicts] == [owner], "one turn, written by both"
-    for kept in holders.values():
-        assert kept.end() == 0, kept.errors.read_text()
+@pytest.fixture
+def keepers(start: Callable[[str], Running]) -> tuple[Running, Running]:
+    return start("first"), start("second")
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_keeper__whose_sharer_is_gone__takes_its_rules_over_in_time_and_nothing_is_done_twice(
-    world: World, set_rule: SetRule, start: Callable[[str], Running], sign: signal.Signals
+def test_keepers__that_share_a_journal__act_each_on_its_own_and_one_that_is_gone_is_stood_in_for_in_time(
+    world: World, set_rule: SetRule, keepers: tuple[Running, Running], sign: signal.Signals
 ) -> None:
-    holders = shared_evenly(world, start)
-    url, heir, gone = journal_of(holders["east"]), holders["east"], holders["west"]
-    twin = world.roles.twin
+    owners = {"east": world.roles.owner, "west": world.roles.twin}
+    have = shared_evenly(world, keepers)
+    url, heir, gone = journal_of(keepers[0]), have["east"], have["west"]
+    world.open_loan(owners["east"], 100, health=1.3)
+    set_rule(owners["east"], keeper=ADDRESSES["east"])
+    heir.wait_until(lambda: '"included"' in heir.turns.read_text())
+    assert not any(json.loads(line)["sent"] for line in gone.turns.read_text().splitlines())
+
     world.automine(False)
     had = len(turned(heir))
     gone_at = time.monotonic()
@@ -144,20 +129,68 @@ def test_a_keeper__whose_sharer_is_gone__takes_its_rules_over_in_time_and_nothin
     taken = time.monotonic() - gone_at
     print(f"takeover of a shard after {sign.name}: {taken:.2f} s")
     assert taken < SOON
-    world.open_loan(twin, 100, health=1.3)
-    set_rule(twin, keeper=ADDRESSES["west"])
+
+    world.open_loan(owners["west"], 100, health=1.3)
+    set_rule(owners["west"], keeper=ADDRESSES["west"])
     world.mine()
     if sign == signal.SIGSTOP:
         gone.process.send_signal(signal.SIGCONT)  # and it sees the breach as soon as the heir does
     heir.wait_until(lambda: pending(world) == 1)
     world.mine()
-    heir.wait_until(lambda: '"included"' in heir.turns.read_text() + gone.turns.read_text())
+    heir.wait_until(lambda: acted(url) == 2)
+    assert (actions(world), pending(world)) == (2, 0)
+    assert flown(url) == [(owners[name], ADDRESSES[name], State.INCLUDED) for name in KEYS]
+    with Reader(url) as reader:
+        for owner in owners.values():
+            page = reader.verdicts(owner)
+            assert page is not None
+            assert {verdict.key.owner for verdict in page.verdicts} == {owner}
     if sign == signal.SIGSTOP:
         gone.wait_until(lambda: "took over share west of " in gone.errors.read_text())
-        assert "with epoch" in gone.errors.read_text()
-        assert gone.process.poll() is None, "it shares again"
-    assert (actions(world), pending(world)) == (1, 0)
-    assert flown(url) == [(twin, ADDRESSES["west"], State.INCLUDED)]
+        assert set(shared_evenly(world, keepers)) == set(KEYS), "it shares again"
+    assert heir.end() == 0, heir.errors.read_text()
+
+
+def acted(url: str) -> int:
+    return sum(state is State.INCLUDED for _, _, state in flown(url))
+
+
+def test_the_doctor__of_shards__tells_each_key_and_the_rules_that_name_another_s(
+    world: World,
+    set_rule: SetRule,
+    shards: str,
+    new_database: NewDatabase,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KEEPER_PASSWORD", PASSWORD)
+    world.open_loan(world.roles.owner, 100, health=2.0)
+    world.open_loan(world.roles.twin, 100, health=2.0)
+    set_rule(world.roles.owner, keeper=ADDRESSES["west"])
+    set_rule(world.roles.owner, id=1, keeper=world.roles.stranger)
+    set_rule(world.roles.twin)
+    path = config(world, tmp_path, extra=f'[journal]\nurl = "{new_database()}"\n{shards}')
+    said = {(each.subject, each.grade, each.said, each.next) for each in examine(read_settings(path), path)}
+    for name, address in ADDRESSES.items():
+        assert ("key", Grade.GOOD, f"key: {address} signs for shard {name}", "") in said
+    assert ("shards", Grade.GOOD, "shards: east 1 owner, west 1 owner", "") in said
+    east, owner = ADDRESSES["east"], world.roles.owner
+    told = f"and shard east, which its owner is in, signs as {east}"
+    assert {each for each in said if each[0] == "rule"} == {
+        (
+            "rule",
+            Grade.POOR,
+            f"loan rule 0 of {owner}: rule: another keeper is named, {ADDRESSES['west']}, {told}",
+            f"name {owner} in the owners of shard west",
+        ),
+        (
+            "rule",
+            Grade.POOR,
+            f"loan rule 1 of {owner}: rule: another keeper is named, {world.roles.stranger}, {told}",
+            f"have its owner name {east}, or no keeper",
+        ),
+    }
+    assert ("rules", Grade.GOOD, "rules: 1 of 3 can be acted on", "") in said
 
 
 def settings_of(
