@@ -27,6 +27,8 @@ _Told = TypeVar("_Told")
 _LOOK_SECONDS: Final = 0.25
 _PATIENCE_SECONDS: Final = 1.0
 """How long what is free is left to a keeper that has fewer."""
+_REST_SECONDS: Final = 2.0
+"""How long a shard that could not be acted for is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def run(settings: Settings, dry_run: bool, listen: Callable[[str], Listener]) ->
                 except JournalBroken as error:
                     if not holding.ever:
                         raise
-                    holding.say(error)
+                    holding.say("", error)
                     continue
                 holding.follow(sight)
         finally:
@@ -110,7 +112,9 @@ class _Holding:
         self._listeners = listeners
         self._held: dict[str, _Held] = {}
         self._free_since: dict[str, float] = {}
-        self._said = ""
+        self._rests_until: dict[str, float] = {}
+        self._put_off_since: float | None = None
+        self._said: dict[str, str] = {}
         self.ever = False
 
     def follow(self, sight: Sight) -> None:
@@ -120,7 +124,8 @@ class _Holding:
         self._free_since = {name: self._free_since.get(name, now) for name in free}
         overdue = any(now - since > _PATIENCE_SECONDS for since in self._free_since.values())
         for name in to_take(sight, names, list(self._held), overdue):
-            self._held[name] = _Held(self._parts[name], self._listeners[name])
+            if now >= self._rests_until.get(name, now):
+                self._held[name] = _Held(self._parts[name], self._listeners[name])
         settled = not free and all(held.led and not held.leaving for held in self._held.values())
         leave = to_give_up(sight, list(self._held)) if settled else None
         if leave is not None:
@@ -128,31 +133,44 @@ class _Holding:
         others = {name: who for name, who in sight.held.items() if name in self._parts and who != sight.me}
         if len(others) == len(names):
             said = ", ".join(f"{name} by {who}" for name, who in others.items())
-            self.say(Standby(f"journal: every shard is held by another keeper ({said}); standing by"))
-        elif self._held:
-            self._said = ""
+            self.say("", Standby(f"journal: every shard is held by another keeper ({said}); standing by"))
 
     def bury(self) -> None:
-        """Forget the shards that are held no more; raises what ended one that another start would meet again."""
+        """Forget the shards that are held no more; raises what a start that is refused is refused for."""
+        led = [name for name, held in self._held.items() if held.led]
+        if led:
+            self.ever, self._put_off_since = True, None
+        for name in ("", *led) if led else ():
+            self._said.pop(name, None)
         for name, held in list(self._held.items()):
-            self.ever = self.ever or held.led
             if held.is_over():
                 del self._held[name]
-                if held.error is None or (isinstance(held.error, Standby) and not held.led):
-                    continue
-                if (
-                    not isinstance(held.error, KeeperError)
-                    or isinstance(held.error, Misconfigured)
-                    or not self.ever
-                ):
-                    raise held.error
-                self.say(held.error)
+                if held.error is not None:
+                    self._explain(name, held.error, held.led)
 
-    def say(self, error: KeeperError) -> None:
-        """Tell everybody the same thing once while it lasts."""
-        if str(error) != self._said:
-            self._said = str(error)
-            next(iter(self._listeners.values())).on_trouble(error)
+    def _explain(self, name: str, error: Exception, led: bool) -> None:
+        """Raise what is not to be gone on with, and tell the rest; one shard's trouble is not the others'."""
+        now = time.monotonic()
+        if isinstance(error, Standby) and not led:  # another was first, or shares the journal otherwise
+            since = self._put_off_since = self._put_off_since or now
+            if now - since > _PATIENCE_SECONDS and not self._leads():
+                self.say("", error)
+            return
+        is_in_vain = isinstance(error, Misconfigured) and not self._leads()
+        if not isinstance(error, KeeperError) or not self.ever or is_in_vain:
+            raise error
+        if not isinstance(error, JournalBroken):
+            self._rests_until[name] = now + _REST_SECONDS
+        self.say(name, error)
+
+    def _leads(self) -> bool:
+        return any(held.led and not held.is_over() for held in self._held.values())
+
+    def say(self, name: str, error: KeeperError) -> None:
+        """Tell of a shard, or of all where none is named, the same thing once while it lasts."""
+        if self._said.get(name) != str(error):
+            self._said[name] = str(error)
+            self._listeners[name or next(iter(self._listeners))].on_trouble(error)
 
     def end(self) -> None:
         """Finish the turns under way and give everything back."""

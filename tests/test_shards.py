@@ -16,7 +16,8 @@ from keeper.doctor import Grade, examine
 from keeper.domain.errors import Misconfigured
 from keeper.domain.flights import State
 from keeper.domain.units import Address
-from keeper.journal.journal import Reader
+from keeper.journal.journal import Journal, Reader
+from keeper.journal.shares import Share
 from keeper.settings import Settings, read_settings
 from keeper.shards import require_keys_apart
 from tests.conftest import KEEPER_KEY, SetRule
@@ -46,11 +47,14 @@ def shards(world: World, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def start(
-    world: World, tmp_path: Path, shards: str, new_database: NewDatabase
-) -> Iterator[Callable[[str], Running]]:
-    """Starts a keeper of the shared journal, whose address is the fixture's `url`."""
-    url, started = new_database(), []
+def url(new_database: NewDatabase) -> str:
+    return new_database()
+
+
+@pytest.fixture
+def start(world: World, tmp_path: Path, shards: str, url: str) -> Iterator[Callable[[str], Running]]:
+    """Starts a keeper of the journal they share."""
+    started = []
 
     def one_more(name: str) -> Running:
         folder = tmp_path / name
@@ -63,10 +67,6 @@ def start(
     for process in started:
         process.process.send_signal(signal.SIGCONT)
         process.end(signal.SIGKILL)
-
-
-def journal_of(kept: Running) -> str:
-    return read_settings(kept.errors.with_name("keeper.toml")).journal.place
 
 
 def turned(kept: Running) -> list[str]:
@@ -111,11 +111,11 @@ def keepers(start: Callable[[str], Running]) -> tuple[Running, Running]:
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
 def test_keepers__that_share_a_journal__act_each_on_its_own_and_one_that_is_gone_is_stood_in_for_in_time(
-    world: World, set_rule: SetRule, keepers: tuple[Running, Running], sign: signal.Signals
+    world: World, set_rule: SetRule, url: str, keepers: tuple[Running, Running], sign: signal.Signals
 ) -> None:
     owners = {"east": world.roles.owner, "west": world.roles.twin}
     have = shared_evenly(world, keepers)
-    url, heir, gone = journal_of(keepers[0]), have["east"], have["west"]
+    heir, gone = have["east"], have["west"]
     world.open_loan(owners["east"], 100, health=1.3)
     set_rule(owners["east"], keeper=ADDRESSES["east"])
     heir.wait_until(lambda: '"included"' in heir.turns.read_text())
@@ -149,6 +149,24 @@ def test_keepers__that_share_a_journal__act_each_on_its_own_and_one_that_is_gone
         gone.wait_until(lambda: "took over share west of " in gone.errors.read_text())
         assert set(shared_evenly(world, keepers)) == set(KEYS), "it shares again"
     assert heir.end() == 0, heir.errors.read_text()
+
+
+def test_a_keeper__that_gets_no_share__says_why_and_takes_all_once_it_may(
+    url: str, start: Callable[[str], Running]
+) -> None:
+    with Journal(url, Share("north", "north")):
+        kept = start("otherwise")
+        kept.wait_until(lambda: "is shared otherwise than these settings say" in kept.errors.read_text())
+    kept.wait_until(lambda: set(turned(kept)) == set(KEYS))
+    assert kept.end() == 0
+    among = read_settings(kept.errors.with_name("keeper.toml")).among
+    with Journal(url, Share("east", among)), Journal(url, Share("west", among)):
+        kept = start("idle")
+        kept.wait_until(lambda: "every shard is held by another keeper (east by " in kept.errors.read_text())
+        assert kept.errors.read_text().count("\n") == 1
+        assert turned(kept) == []
+    kept.wait_until(lambda: set(turned(kept)) == set(KEYS))
+    assert kept.end() == 0
 
 
 def acted(url: str) -> int:
