@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from keeper.domain.errors import (
 )
 from keeper.domain.units import Address
 from keeper.journal.journal import Journal
+from keeper.journal.shares import Share
 from keeper.latches import Latches
 from keeper.positions.baskets import BasketPositions
 from keeper.positions.feeds import FeedPositions
@@ -111,7 +112,7 @@ def signer(settings: Settings) -> Signer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
+class Ready:
     """All that a keeper needs before it may write the journal, so that a takeover waits for none of it."""
 
     node: Node
@@ -119,29 +120,33 @@ class _Ready:
     signer: Signer | None
 
 
-def _ready(settings: Settings, dry_run: bool) -> _Ready:
+def ready_for(settings: Settings, dry_run: bool) -> Ready:
+    """The chain asked, the contracts found and the key proven; `Misconfigured` or `Blind` where that cannot be."""
     node = connect(settings)
     if (known := deployed_on(settings.chain.id)) is not None:
         deployed.require(node, known, node.head())
-    return _Ready(node, watched(settings, node), None if dry_run else signer(settings))
+    return Ready(node, watched(settings, node), None if dry_run else signer(settings))
 
 
 @contextmanager
 def open_keeper(settings: Settings, dry_run: bool) -> Iterator[Keeper]:
     """A keeper with its journal open and, unless it is a dry run, every earlier flight accounted for."""
-    with _leading(settings, _ready(settings, dry_run)) as keeper:
+    with leading(settings, ready_for(settings, dry_run)) as keeper:
         yield keeper
 
 
 @contextmanager
-def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
+def leading(
+    settings: Settings, ready: Ready, share: Share | None = None, beside: Collection[Address] = ()
+) -> Iterator[Keeper]:
+    """A keeper that writes the journal, or a share of it while the keys `beside` its own write the others."""
     node, limits, chain = ready.node, settings.limits, settings.chain
     send_limits = send_limits_of(settings)
-    with Journal(settings.journal.place) as journal:
+    with Journal(settings.journal.place, share) as journal:
         journal.bind(chain.id, node.block(0).hash)
         sender = None
         if ready.signer is not None:
-            sender = Sender(node, journal, ready.signer, chain.id, send_limits, relays_of(settings))
+            sender = Sender(node, journal, ready.signer, chain.id, send_limits, relays_of(settings), beside)
             sender.recover(node.head())
         turn_limits = TurnLimits(
             action_fee_wei=send_limits.action_fee_wei,
@@ -157,7 +162,9 @@ def _leading(settings: Settings, ready: _Ready) -> Iterator[Keeper]:
             Address(watch.thresholds): positions
             for watch, positions in zip(settings.watch, ready.positions, strict=True)
         }
-        latches = Latches(journal, node, breaker_limits_of(settings), send_limits.final_depth, weighed)
+        latches = Latches(
+            journal, node, breaker_limits_of(settings), send_limits.final_depth, weighed, beside
+        )
         ether = None
         if limits.ether_feed is not None:
             ether = Ether(node, Address(limits.ether_feed), limits.max_price_age_seconds, limits.benefit_bps)
@@ -225,18 +232,15 @@ def run(
     What a turn could not do is told to `on_trouble`, and the next head is attended all the same. While another keeper
     leads the journal, and again when one has taken over, this one stands by.
     """
-    stopped = _Stop()
-    if threading.current_thread() is threading.main_thread():
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, lambda *_: threading.Thread(target=stopped.set).start())
-    ready = _ready(settings, dry_run)
+    stopped = stopped_by_a_signal()
+    ready = ready_for(settings, dry_run)
     led = waiting = False
     while not stopped.wait(0):
         try:
-            with _leading(settings, ready) as keeper:
+            with leading(settings, ready) as keeper:
                 led, waiting = True, False
                 on_open(keeper)
-                _attend(keeper, settings, stopped, on_turn, on_trouble)
+                attend(keeper, settings, stopped, on_turn, on_trouble)
         except JournalBroken as error:
             if not led and not isinstance(error, Standby):
                 raise
@@ -246,10 +250,19 @@ def run(
             stopped.wait(_STANDBY_SECONDS)
 
 
-def _attend(
+def stopped_by_a_signal() -> Stop:
+    """What is set when this process is asked to end."""
+    stopped = Stop()
+    if threading.current_thread() is threading.main_thread():
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, lambda *_: threading.Thread(target=stopped.set).start())
+    return stopped
+
+
+def attend(
     keeper: Keeper,
     settings: Settings,
-    stopped: _Stop,
+    stopped: Stop,
     on_turn: Callable[[Turn], None],
     on_trouble: Callable[[KeeperError], None],
 ) -> None:
@@ -267,7 +280,7 @@ def _attend(
             heads.stop()
 
 
-class _Stop:
+class Stop:
     """Whether the process is to end; whoever runs at that time is told."""
 
     def __init__(self) -> None:

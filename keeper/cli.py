@@ -195,7 +195,7 @@ def run(
 
     Example: keeper run --web --may-pause --config /etc/keeper/keeper.toml
     """
-    from keeper import app, show
+    from keeper import app, shards, show
     from keeper.alerts import Alerts, News, channels_of, heartbeat
     from keeper.settings import read_settings
     from keeper.turn import Keeper, Turn
@@ -204,21 +204,26 @@ def run(
     console = show.console()
 
     alerts = Alerts(channels_of(settings.alerts), heartbeat(settings.alerts.heartbeat_url))
-    news = News(settings.alerts.silent_seconds, settings.alerts.unattended_seconds)
 
-    def on_turn(turn: Turn) -> None:
-        alerts.alive()
-        for alert in news.of_turn(turn, time.monotonic()):
-            alerts.say(alert)
-        if as_json:
-            show.print_json(show.turn_json(turn, dry_run, settings.kinds))
-        else:
-            show.print_turn(console, turn, dry_run, settings.kinds)
+    def listen(shard: str) -> shards.Listener:
+        news = News(settings.alerts.silent_seconds, settings.alerts.unattended_seconds)
 
-    def on_trouble(error: KeeperError) -> None:
-        print(error, file=sys.stderr, flush=True)
-        for alert in news.of_trouble(error, time.monotonic()):
-            alerts.say(alert)
+        def on_turn(turn: Turn) -> None:
+            alerts.alive()
+            for alert in news.of_turn(turn, time.monotonic()):
+                alerts.say(alert)
+            if as_json:
+                whose = {"shard": shard} if shard else {}
+                show.print_json(whose | show.turn_json(turn, dry_run, settings.kinds))
+            else:
+                show.print_turn(console, turn, dry_run, settings.kinds)
+
+        def on_trouble(error: KeeperError) -> None:
+            print(error, file=sys.stderr, flush=True)
+            for alert in news.of_trouble(error, time.monotonic()):
+                alerts.say(alert)
+
+        return shards.Listener(on_turn, on_trouble, on_open)
 
     with ExitStack() as opened:
         opened.callback(alerts.close)
@@ -230,7 +235,11 @@ def run(
             if standing and keeper.sender:
                 standing.add_account(keeper.sender.address)
 
-        app.run(settings, dry_run, on_turn, on_trouble, on_open)
+        if settings.shards:
+            shards.run(settings, dry_run, listen)
+        else:
+            one = listen("")
+            app.run(settings, dry_run, one.on_turn, one.on_trouble, one.on_open)
 
 
 @cli.command()

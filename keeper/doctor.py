@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -26,14 +26,15 @@ from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, JournalBroken, KeeperError, NodeRefused, Unsafe
 from keeper.domain.rules import RuleKey
 from keeper.domain.texts import count_text
-from keeper.domain.units import Address, decimal_text
+from keeper.domain.units import NOBODY, Address, decimal_text
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal.journal import Reader, stopped_by
-from keeper.positions.port import Positions
+from keeper.positions.port import Look, Positions
 from keeper.protocols.deployments import deployed_on
 from keeper.send.fees import first_fees, gwei_text
 from keeper.send.signers import KEY_VARIABLE, PASSWORD_VARIABLE
 from keeper.settings import Settings
+from keeper.shards import require_keys_apart
 
 _SKEW_SECONDS: Final = 30
 _OLD_HEAD_SECONDS: Final = 300
@@ -81,15 +82,42 @@ def examine(settings: Settings, config: Path) -> Iterator[Finding]:
     if node is not None and head is not None:
         yield from _protocols(settings, node, head)
     yield _alerts(settings)
-    sender = None
-    for finding, address in _key(settings):
-        sender = address or sender
-        yield finding
-    yield from _journal(settings, sender)
+    senders: dict[str, Address] = {}
+    for shard, mine in _each_shard(settings):
+        for finding, address in _key(mine, shard):
+            if address is not None:
+                senders[shard] = address
+            yield finding
+    yield from _shards(settings, senders)
+    yield from _journal(settings, senders)
     if node is not None and head is not None:
-        if sender is not None:
+        for sender in senders.values():
             yield _money(settings, node, head, sender)
-        yield from _rules(settings, node, config)
+        yield from _rules(settings, node, config, senders)
+
+
+def _each_shard(settings: Settings) -> tuple[tuple[str, Settings], ...]:
+    """What has a key of its own, by the name of its shard; the whole, without a name, where there are none."""
+    return tuple((shard.name, settings.of_shard(shard)) for shard in settings.shards) or (("", settings),)
+
+
+def _shards(settings: Settings, senders: Mapping[str, Address]) -> Iterator[Finding]:
+    """Among which shards the owners are, and that no two take each other's nonces."""
+    if not settings.shards:
+        return
+    try:
+        require_keys_apart(senders)
+    except KeeperError as error:
+        yield Finding("shards", Grade.BAD, str(error), "name another key in one of them")
+        return
+    counts = {
+        shard: len({owner for watch in mine.watch for owner in watch.owners})
+        for shard, mine in _each_shard(settings)
+    }
+    said = ", ".join(f"{shard} {count_text(count, 'owner')}" for shard, count in counts.items())
+    idle = not all(counts.values())
+    next_ = "name owners in its shards.owners, or take it out" if idle else ""
+    yield Finding("shards", Grade.POOR if idle else Grade.GOOD, f"shards: {said}", next_)
 
 
 def _endpoints(settings: Settings) -> Generator[Finding, None, bool]:
@@ -213,7 +241,7 @@ def _clock(head: Block, chain_id: int) -> Finding:
     )
 
 
-def _key(settings: Settings) -> Iterator[tuple[Finding, Address | None]]:
+def _key(settings: Settings, shard: str) -> Iterator[tuple[Finding, Address | None]]:
     key = settings.key
     kept = key.remote.private_key if key.remote else key.keystore
     if kept is not None:
@@ -229,7 +257,8 @@ def _key(settings: Settings) -> Iterator[tuple[Finding, Address | None]]:
     except KeeperError as error:
         yield Finding("key", Grade.BAD, str(error), _next_about_the_key(settings, str(error))), None
         return
-    yield Finding("key", Grade.GOOD, f"key: {found.address} signs"), found.address
+    what = f" for shard {shard}" if shard else ""
+    yield Finding("key", Grade.GOOD, f"key: {found.address} signs{what}"), found.address
 
 
 def _is_in_the_open(chain_id: int) -> bool:
@@ -256,7 +285,7 @@ def _next_about_the_key(settings: Settings, said: str) -> str:
     return f"ls -l {key.keystore}, or name another in key.keystore"
 
 
-def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:
+def _journal(settings: Settings, senders: Mapping[str, Address]) -> Iterator[Finding]:
     """Whether it can be read and written, whose flights are in it, and which breakers are latched."""
     path = None if settings.journal.url else settings.journal.path
     if path is not None:
@@ -281,9 +310,11 @@ def _journal(settings: Settings, sender: Address | None) -> Iterator[Finding]:
     if bound is not None and bound[0] != settings.chain.id:
         said = f"journal: it belongs to chain {bound[0]}, and the settings say {settings.chain.id}"
         yield Finding("journal", Grade.BAD, said, "name another in keeper.toml")
-    foreign = sorted({flight.sender for flight in open_ if sender is not None and flight.sender != sender})
+    keys = sorted(senders.values())
+    known = len(keys) == len(_each_shard(settings))
+    foreign = sorted({flight.sender for flight in open_ if known and flight.sender not in keys})
     if foreign:
-        said = f"journal: flights of {', '.join(foreign)} are not over, and the key is {sender}'s"
+        said = f"journal: flights of {', '.join(foreign)} are not over, and the key is {' or '.join(keys)}'s"
         yield Finding("journal", Grade.BAD, said, "keeper run, with the key they were signed with")
     yield Finding(
         "journal", Grade.GOOD, f"journal: it can be used, with {count_text(len(open_), 'flight')} under way"
@@ -331,7 +362,7 @@ def _money(settings: Settings, node: Node, head: Block, sender: Address) -> Find
     return Finding("gas", grade, said, "" if grade is Grade.GOOD else f"send {missing} ETH to {sender}")
 
 
-def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
+def _rules(settings: Settings, node: Node, config: Path, senders: Mapping[str, Address]) -> Iterator[Finding]:
     """The code at each contract, and every rule's own obstacles, allowances among them, in its contract's words."""
     try:
         positions = watched(settings, node)
@@ -347,7 +378,10 @@ def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
     able = 0
     for seen in looks:
         verdict = seen.verdict
-        if verdict.kind in (Kind.BARRED, Kind.BLIND) or verdict.why.partition(":")[0] in _OBSTACLES:
+        named = _named_in_vain(settings, seen, senders)
+        if named is not None:
+            yield named
+        elif verdict.kind in (Kind.BARRED, Kind.BLIND) or verdict.why.partition(":")[0] in _OBSTACLES:
             kind = settings.kinds[verdict.key.thresholds]
             said = f"{kind} rule {verdict.key.id} of {verdict.key.owner}: {verdict.why}"
             yield Finding("rule", Grade.POOR, said, _next_about(verdict, kind, config))
@@ -359,6 +393,22 @@ def _rules(settings: Settings, node: Node, config: Path) -> Iterator[Finding]:
         f"rules: {able} of {len(looks)} can be acted on" if looks else "rules: no watched owner has one",
         "" if looks else "keeper rule set --help",
     )
+
+
+def _named_in_vain(settings: Settings, seen: Look, senders: Mapping[str, Address]) -> Finding | None:
+    """A rule that names a keeper which is not the one that acts for its owner here; None when it may be acted on."""
+    key, named = seen.verdict.key, seen.rule.get("keeper", NOBODY)
+    shard = settings.shard_of(key.owner)
+    sender = senders.get(shard, named)
+    if named in (NOBODY, sender):
+        return None
+    holds = f"shard {shard}, which its owner is in, signs" if shard else "the key here signs"
+    rule = f"{settings.kinds[key.thresholds]} rule {key.id} of {key.owner}"
+    said = f"{rule}: rule: another keeper is named, {named}, and {holds} as {sender}"
+    other = next((name for name, address in senders.items() if address == named), None)
+    if other is not None:
+        return Finding("rule", Grade.POOR, said, f"name {key.owner} in the owners of shard {other}")
+    return Finding("rule", Grade.POOR, said, f"have its owner name {sender}, or no keeper")
 
 
 def _next_about(verdict: Verdict, kind: str, config: Path) -> str:

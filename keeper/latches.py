@@ -6,7 +6,7 @@ journal itself gives no nonce while there is one, whoever asks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from keeper.breakers import (
@@ -56,7 +56,10 @@ class Weighed(Protocol):
 
 
 class Latches:
-    """Watches one journal's flights, the positions they were about, and the finality of the chain behind `node`."""
+    """Watches one journal's flights, the positions they were about, and the finality of the chain behind `node`.
+
+    What the actions of the keys `beside` this keeper's cost is weighed by whoever holds those.
+    """
 
     def __init__(
         self,
@@ -65,12 +68,14 @@ class Latches:
         limits: BreakerLimits,
         final_depth: int,
         watched: Mapping[Address, Weighed] | None = None,
+        beside: Collection[Address] = (),
     ) -> None:
         self._journal = journal
         self._node = node
         self._limits = limits
         self._final_depth = final_depth
         self._watched = dict(watched or {})
+        self._beside = frozenset(beside)
         self._tripped_before: tuple[str, ...] = ()
         self._followed: Block | None = None
         self._looked_at: int | None = None
@@ -128,6 +133,8 @@ class Latches:
         tolls = self._journal.tolls(list(acted))
         for intent_id, flight in acted.items():
             assert flight.receipt is not None
+            if flight.sender in self._beside:
+                continue
             if tolls.get(intent_id, ("", None))[0] != flight.receipt.block_hash:
                 lost_bps = self._weighed(flight.intent.plan.key, flight.receipt)
                 self._journal.weigh(intent_id, flight.receipt.block_hash, lost_bps)

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Self, get_args
 from urllib.parse import urlsplit
@@ -225,6 +226,24 @@ class Key(_Strict):
         return self
 
 
+class Shard(_Strict):
+    """A share of the owners, acted for by a key of its own. `owners` are in it whatever the rest are shared by: those
+    whose rules name this key.
+    """
+
+    name: str = Field(pattern="^[a-z0-9][a-z0-9-]{0,31}$")
+    key: Key
+    owners: Annotated[tuple[AddressText, ...], AfterValidator(_without_doubles)] = ()
+
+    @model_validator(mode="after")
+    def _with_a_key_of_its_own(self) -> Self:
+        if self.key.model_dump(exclude={"address"}, exclude_none=True) == {}:
+            raise ValueError("key names none; each shard signs with its own")
+        if self.name == "writer":
+            raise ValueError("writer is the name of a journal that is not shared")
+        return self
+
+
 class OperatorLimits(_Strict):
     """What this operator is willing to spend and believe, whatever a rule allows.
 
@@ -322,18 +341,58 @@ class Settings(_Strict):
     relays: tuple[RelayDoor, ...] = ()
     private: Private = Private()
     alerts: AlertSettings = AlertSettings()
+    shards: tuple[Shard, ...] = ()
 
     @model_validator(mode="after")
     def _named_apart(self) -> Self:
-        names = [relay.name for relay in self.relays]
-        if len(set(names)) != len(names):
-            raise ValueError("two relays have one name")
+        for what, names in (
+            ("relays", [relay.name for relay in self.relays]),
+            ("shards", [shard.name for shard in self.shards]),
+        ):
+            if len(set(names)) != len(names):
+                raise ValueError(f"two {what} have one name")
+        named = [owner for shard in self.shards for owner in shard.owners]
+        if len(set(named)) != len(named):
+            raise ValueError("an owner is in two shards")
+        if self.shards and self.key != Key():
+            raise ValueError("key and shards are both named, and each shard has its own key")
         return self
+
+    def shard_of(self, owner: str) -> str:
+        """The name of the shard an owner is in, empty where there is none.
+
+        It is the shard that names the owner, else one by hash, so that one more shard moves few.
+        """
+        for shard in self.shards:
+            if owner in shard.owners:
+                return shard.name
+        names = [shard.name for shard in self.shards]
+        return max(names, key=lambda name: sha256(f"{name} {owner.lower()}".encode()).digest(), default="")
+
+    def of_shard(self, shard: Shard) -> Settings:
+        """These settings as they are for one shard: its owners, and its key."""
+        mine = (
+            watch.model_copy(update={"owners": owners})
+            for watch in self.watch
+            if (owners := tuple(owner for owner in watch.owners if self.shard_of(owner) == shard.name))
+        )
+        return self.model_copy(update={"watch": tuple(mine), "key": shard.key})
+
+    @property
+    def among(self) -> str:
+        """How the owners are shared, in one text that differs when any owner's shard might."""
+        return " ".join(
+            ",".join((each.name, *sorted(each.owners))) for each in sorted(self.shards, key=_name)
+        )
 
     @property
     def kinds(self) -> dict[str, str]:
         """What each watched contract holds rules for, in the singular: a loan, a range, a basket."""
         return {watch.thresholds: watch.kind.removesuffix("s") for watch in self.watch}
+
+
+def _name(shard: Shard) -> str:
+    return shard.name
 
 
 def read_settings(path: Path) -> Settings:
@@ -419,14 +478,25 @@ def _validated(content: dict[str, Any], path: Path) -> Settings:
     _require_each_once(settings, path)
     here = path.parent
     journal = settings.journal.model_copy(update={"path": here / settings.journal.path})
-    key = settings.key
+    if settings.shards and not journal.url:
+        raise Misconfigured(
+            f"settings: {path}: shards: need journal.url, a PostgreSQL; a file is written by one keeper"
+        )
+    shards = tuple(shard.model_copy(update={"key": _from_here(shard.key, here)}) for shard in settings.shards)
+    return settings.model_copy(
+        update={"journal": journal, "key": _from_here(settings.key, here), "shards": shards}
+    )
+
+
+def _from_here(key: Key, here: Path) -> Key:
+    """A key whose files are taken from a folder."""
     if key.keystore is not None:
         key = key.model_copy(update={"keystore": here / key.keystore})
     if key.remote is not None:
         files = key.remote.model_dump(include={"certificate", "private_key", "authority"}, exclude_none=True)
         found = {name: here / path for name, path in files.items()}
         key = key.model_copy(update={"remote": key.remote.model_copy(update=found)})
-    return settings.model_copy(update={"journal": journal, "key": key})
+    return key
 
 
 def _require_each_once(settings: Settings, path: Path) -> None:

@@ -29,15 +29,17 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from keeper.domain.blocks import Block
-from keeper.domain.errors import JournalBroken, Misconfigured, Unsafe
+from keeper.domain.errors import JournalBroken, KeeperError, Misconfigured, Unsafe
 from keeper.domain.flights import Attempt, Flight, Lately, Purpose, State, Step
 from keeper.domain.plans import WITNESS, Intent
 from keeper.domain.units import Address
 from keeper.domain.verdicts import Kind, Verdict
 from keeper.journal import rows
 from keeper.journal.places import place_of
+from keeper.journal.shares import Share
 from keeper.journal.tables import (
     FREE,
+    SHARED,
     VERSION,
     about,
     attempt,
@@ -165,7 +167,11 @@ class Reader:
         if block is not None:
             query = query.where(turn.c.number <= block)
         with self._transaction() as db:
-            row = db.execute(query).mappings().first()
+            row = None
+            if _is_shared(db):  # and the owner's share may not have come to the newest turn yet
+                mine = select(verdict.c.turn).where(verdict.c.owner == owner)
+                row = db.execute(query.where(turn.c.id.in_(mine))).mappings().first()
+            row = row or db.execute(query).mappings().first()
             return _page(db, owner, row) if row else None
 
     def last_stirred(self, owner: Address) -> int | None:
@@ -292,10 +298,12 @@ class Journal(Reader):
     """A journal opened to be written, by this process alone until it is closed, ends or, on a server, falls silent.
 
     Opening it raises `Standby` while another keeper leads, and any method `Superseded` once another has taken over.
+    With a `share` all that is said of that share, and the others are written by whoever has them.
     """
 
-    def __init__(self, url: str | os.PathLike[str]) -> None:
-        self._right = place_of(url).right()
+    def __init__(self, url: str | os.PathLike[str], share: Share | None = None) -> None:
+        self._share = share
+        self._right = place_of(url).right(share)
         self._epoch = 0
         try:
             super().__init__(url)
@@ -328,10 +336,14 @@ class Journal(Reader):
             )
 
     def write_turn(self, block: Block, verdicts: Sequence[Verdict], note: str = "") -> bool:
-        """A turn and all its verdicts; False, and nothing changed, when the block's hash was written before."""
+        """A turn and all its verdicts; False, and nothing changed, when the block's hash was written before.
+
+        The shares of a journal write one turn together: the first begins it, the others add to it.
+        """
         with self._transaction() as db:
-            if db.execute(select(turn.c.id).where(turn.c.hash == block.hash)).first() is not None:
-                return False
+            begun = db.execute(select(turn).where(turn.c.hash == block.hash)).mappings().first()
+            if begun is not None:
+                return self._share is not None and _add_to_turn(db, begun, verdicts, note)
             written = db.execute(insert(turn), rows.turn_row(block, note)).inserted_primary_key
             assert written is not None
             if verdicts:
@@ -434,12 +446,14 @@ class Journal(Reader):
                     connection.execute(insert(lease), FREE)
                 elif version < LEASED:  # so nobody can hold a lease of it
                     _bring_up_to_date(connection, version)
+                self._right.agree(connection)
             self._right.take()
             with self._guarded(), connection.begin():
                 self._place.alone(connection)
+                self._right.agree(connection)  # for it may have been shared otherwise in between
                 # A file that may only be read opens without a word: one write tells.
                 _bring_up_to_date(connection, self._version(connection) or VERSION)
-        except JournalBroken:
+        except KeeperError:
             connection.close()
             raise
         return connection
@@ -507,6 +521,27 @@ def _bring_up_to_date(db: Connection, version: int) -> None:
 
         upgrade(db, version, VERSION)
     db.execute(update(about).where(about.c.name == "version").values(value=str(VERSION)))
+
+
+def _add_to_turn(db: Connection, begun: RowMapping, verdicts: Sequence[Verdict], note: str) -> bool:
+    """What another share of the journal had to say of the same block; False when it had been said."""
+    there = db.execute(
+        select(verdict.c.owner, verdict.c.thresholds, verdict.c.rule).where(verdict.c.turn == begun["id"])
+    )
+    keys = {(row.owner, row.thresholds, row.rule) for row in there}
+    new = [each for each in verdicts if (each.key.owner, each.key.thresholds, each.key.id) not in keys]
+    if len(new) < len(verdicts):
+        return False
+    if new:
+        db.execute(insert(verdict), [rows.verdict_row(begun["id"], each) for each in new])
+    if note and note not in begun["note"]:
+        both = "; ".join(filter(None, [begun["note"], note]))
+        db.execute(update(turn).where(turn.c.id == begun["id"]).values(note=both))
+    return bool(new)
+
+
+def _is_shared(db: Connection) -> bool:
+    return SHARED in dict(_facts(db))
 
 
 def _facts(db: Connection) -> list[tuple[str, str]]:

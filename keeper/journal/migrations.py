@@ -61,5 +61,14 @@ def _tolls_and_doors(op: Operations) -> None:
     op.add_column("attempt", sa.Column("doors", sa.Text, nullable=False, server_default="[]"))
 
 
-STEPS: Final[dict[int, Step]] = {2: _several_keepers, 3: _tolls_and_doors}
+def _peers(op: Operations) -> None:
+    """Who shares the journal; its leases may be many from now on, which an older keeper would not respect."""
+    op.create_table(
+        "peer",
+        sa.Column("name", sa.String(128), primary_key=True),
+        sa.Column("beat", sa.DateTime(timezone=True), nullable=False),
+    )
+
+
+STEPS: Final[dict[int, Step]] = {2: _several_keepers, 3: _tolls_and_doors, 4: _peers}
 """From each version to the next."""

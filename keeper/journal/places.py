@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from keeper.domain.errors import JournalBroken, Misconfigured
 from keeper.journal.postgres import database_of
+from keeper.journal.shares import Share
 from keeper.journal.sqlite import SqliteFile, file_of
 
 
@@ -25,6 +26,9 @@ class Right(Protocol):
     def take(self) -> None:
         """Have it from now on; `Standby` while another keeper does. The tables must be there."""
 
+    def agree(self, db: Connection) -> None:
+        """See that the journal is shared as this keeper would share it; `Standby` or `Misconfigured` when it is not."""
+
     def epoch(self, db: Connection) -> int:
         """The number under which it is held, proven within the transaction under way; `Superseded` when it is not."""
 
@@ -35,8 +39,8 @@ class Right(Protocol):
 class Place(Protocol):
     """One journal's address, without the secret that may be in it when it is shown."""
 
-    def right(self) -> Right:
-        """The right to write it, not yet taken where that needs its tables."""
+    def right(self, share: Share | None) -> Right:
+        """The right to write it, or one share of it, not yet taken where that needs its tables."""
 
     def connect(self, writing: bool) -> Connection:
         """A connection of one's own; for reading the journal must exist."""

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from keeper.domain.errors import JournalBroken, Misconfigured
+from keeper.journal.shares import Share
 
 WAIT_SECONDS = 5.0
 """How long a statement waits for another process's lock on the file, which only a checkpoint or a backup takes."""
@@ -35,8 +36,12 @@ class SqliteFile:
     def __str__(self) -> str:
         return str(self.path)
 
-    def right(self) -> WriterLock:
+    def right(self, share: Share | None) -> WriterLock:
         """The right to write it, taken."""
+        if share is not None:
+            raise Misconfigured(
+                f"journal: {self} is a file, which one keeper writes; shards need a PostgreSQL"
+            )
         return WriterLock(self.path)
 
     def connect(self, writing: bool) -> Connection:
@@ -89,6 +94,9 @@ class WriterLock:
 
     def take(self) -> None:
         """Nothing more to do: the kernel gave it."""
+
+    def agree(self, db: Connection) -> None:
+        """Nothing to ask: a file is not shared."""
 
     def epoch(self, db: Connection) -> int:
         """Zero: who holds the kernel's lock cannot have been superseded."""

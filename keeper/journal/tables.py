@@ -1,6 +1,7 @@
 """The journal's tables, in SQLAlchemy Core and nothing of one database's own.
 
-`about` says what this journal is and how far the chain is known to be final, `lease` who writes it. `turn` and
+`about` says what this journal is, among whom it is shared and how far the chain is known to be final, `lease` who
+writes it, and `peer` who else could. `turn` and
 `verdict` say what was seen and judged at a block; `intent`, `nonce` and `attempt` what was decided and signed;
 `outcome` is each flight's story, only ever added to, its last row being where the flight stands. `breaker` holds what
 has tripped, `toll` what positions lost by being acted on. A number that may exceed 64 bits is kept as decimal text;
@@ -30,7 +31,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION = 4
+VERSION = 5
 """Raised with every change to the tables; a journal of a higher one is refused."""
 
 
@@ -77,12 +78,24 @@ lease = Table(
     Column("beat", DateTime(timezone=True), nullable=False),
 )
 
-FREE: Final = {"name": "writer", "epoch": 0, "holder": "", "beat": datetime(1970, 1, 1, tzinfo=UTC)}
-"""The lease before anybody had it."""
+peer = Table(
+    "peer",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("beat", DateTime(timezone=True), nullable=False),
+)
+
+WRITER: Final = "writer"
+"""The lease of a journal that is not shared."""
+FREE: Final = {"name": WRITER, "epoch": 0, "holder": "", "beat": datetime(1970, 1, 1, tzinfo=UTC)}
+"""That lease before anybody had it."""
 
 about = Table(
     "about", metadata, Column("name", String(32), primary_key=True), Column("value", Text, nullable=False)
 )
+
+SHARED: Final = "shards"
+"""Under which name `about` has how the journal is shared; no such row where it is not."""
 
 turn = Table(
     "turn",

@@ -8,7 +8,7 @@ Assumes: this key sends for this journal alone. Use elsewhere is noticed, and ra
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from keeper.chain.node import Node
@@ -44,7 +44,10 @@ _MOST_TRANSFER_GAS = 5_000_000
 
 
 class Sender:
-    """Sends for one key on one chain; every method may raise `JournalBroken`, and `Blind` when the node is silent."""
+    """Sends for one key on one chain; every method may raise `JournalBroken`, and `Blind` when the node is silent.
+
+    The flights of the keys `beside` it are others' to follow.
+    """
 
     def __init__(
         self,
@@ -54,12 +57,14 @@ class Sender:
         chain_id: int,
         limits: SendLimits,
         relays: Sequence[Relay] = (),
+        beside: Collection[Address] = (),
     ) -> None:
         self._node = node
         self._journal = journal
         self._signer = signer
         self._chain_id = chain_id
         self._limits = limits
+        self._beside = frozenset(beside)
         self._doors = Doors(node, relays)
         self._look = Look(node, signer.address, limits.final_depth)
         self._open: tuple[Flight, ...] = ()
@@ -84,7 +89,7 @@ class Sender:
             raise Misconfigured(f"send: the node is on chain {chain_id}, not on chain {self._chain_id}")
         self._journal.bind(self._chain_id, self._node.block(0).hash)
         for flight in self._journal.flights():
-            if flight.sender != self._signer.address:
+            if flight.sender not in self._beside | {self._signer.address}:
                 raise Misconfigured(
                     f"send: the journal holds nonce {flight.nonce} of {flight.sender}, which is {flight.state} and not "
                     f"over, and the key given is {self._signer.address}'s; run with the other key until it is"

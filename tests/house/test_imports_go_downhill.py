@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["alerts"] = {"domain", "settings", "turn"}
 # The composition root sees every room of a keeper, and none that only a devnet or a planner needs.
 MAY_IMPORT["app"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
+MAY_IMPORT["shards"] = {"domain", "journal", "turn", "settings", "app"}
 MAY_IMPORT["doctor"] = set(MAY_IMPORT) - {"devnet", "report", "planner"}
 MAY_IMPORT["desk"] = {"domain", "breakers", "protocols", "journal", "settings"}
 MAY_IMPORT["score"] = {"domain", "protocols", "journal"}
