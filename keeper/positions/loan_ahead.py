@@ -6,6 +6,7 @@ with the rule's words replaced, so that allowances, credit, flags, caps and pool
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ from keeper.chain.node import Node
 from keeper.chain.reads import ask_together
 from keeper.chain.thresholds import answered
 from keeper.domain.blocks import Block
-from keeper.domain.errors import Unsafe
+from keeper.domain.errors import NodeRefused, Unsafe
 from keeper.domain.foresight import Foresight, Horizon, Obstacle, Reach, each_once
 from keeper.domain.loan_band import edges, measure_down
 from keeper.domain.loans import Loan, LoanRule, Sight, Snapshot, health_measure
@@ -43,7 +44,9 @@ from keeper.protocols.loan_thresholds import (
 MOST: Final = 50
 """So many at a look, the soonest: what one question bears, and what a turn can wait for."""
 MOST_TRIED: Final = 12
-"""Of those, so many whose action is tried in the pools, which takes a few questions each."""
+"""Of those, so many whose action is tried in the pools, which takes a few questions each, and some dozens at worst."""
+_SECONDS_TRIED: Final = 2.0
+"""None is begun after: the next block waits for this."""
 _POOL: Final = "pool: "
 _DEADLINE: Final = 2**40 - 1
 
@@ -110,11 +113,12 @@ def foresights(
     }
     findings = _findings(node, loans.thresholds, found, written, slots, block)
     told = []
+    give_up_at = time.monotonic() + _SECONDS_TRIED
     for n, (each, so, finding) in enumerate(zip(found, written, findings, strict=True)):
         seen = [*_by_time(each, snapshot, doubts)]
         why = "" if finding.kind in (Kind.BREACHED, Kind.WITHIN) else finding.why
-        if n < MOST_TRIED and (not why or why.startswith(_POOL)):
-            why = _tried(node, loans, each, so, slots, block)
+        if n < MOST_TRIED and time.monotonic() < give_up_at and (not why or why.startswith(_POOL)):
+            why = _tried(node, loans, each, so, slots, block, why)
         if why:
             seen.insert(0, obstacle(why))
         measure = health_measure(each.loan.health)
@@ -182,12 +186,17 @@ def _findings(
     return [read_finding(answered(answer, "check")) for answer in told]
 
 
-def _tried(node: Node, loans: Loans, each: Near, so: _Words, slots: as_if.Slots, block: Block) -> str:
-    """Why the keeper's own call would revert, sized by the pools themselves; empty where it goes through."""
+def _tried(
+    node: Node, loans: Loans, each: Near, so: _Words, slots: as_if.Slots, block: Block, otherwise: str
+) -> str:
+    """Why the keeper's own call would revert, sized by the pools themselves; empty where it goes through.
+
+    `otherwise` where it cannot be tried.
+    """
     key = each.sight.key
     _, market = loans.consult(key, each.rule, block)
     if market is None:
-        return ""
+        return otherwise
     try:
         step = each.way.sized(loans, so.rule, each.loan, market, block)
     except Unsafe as error:
@@ -195,5 +204,10 @@ def _tried(node: Node, loans: Loans, each: Near, so: _Words, slots: as_if.Slots,
     limit = each.way.limit(step.swapped, 0)
     call = rebalance_call(key, step.amount, limit, step.fee, _DEADLINE, each.way.action)
     sender = LENS if each.rule.limits.keeper == NOBODY else each.rule.limits.keeper
-    (why,) = refusals_as_if(node, loans.thresholds, slots, [(sender, call)], block)
+    try:
+        (why,) = refusals_as_if(node, loans.thresholds, slots, [(sender, call)], block)
+    except NodeRefused as refusal:
+        if refusal.is_about_rate:
+            raise
+        return otherwise
     return why

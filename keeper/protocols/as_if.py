@@ -1,6 +1,6 @@
 """A rule's words as they would be if its position stood just beyond its trigger now.
 
-The trigger is moved to the position, and the rest of the band in proportion; prices and pools stay what they are, and
+The trigger is moved to the position, and the target in proportion; prices and pools stay what they are, and
 so agree with each other. What only time decides (a cooldown, a hold) is left out, and judged by the time to the breach.
 
 Source: contracts/loan_words.vy and basket_words.vy for the words; the Vyper compiler's storage layout for their places.
@@ -17,11 +17,12 @@ from eth_utils.crypto import keccak
 
 from keeper.domain.loan_band import Edges, cover_down, edge_down
 from keeper.domain.rules import RuleKey
-from keeper.domain.units import HEALTH_WAD_PER_BPS, mul_div_down, mul_div_up
+from keeper.domain.units import HEALTH_WAD_PER_BPS, WAD, mul_div_up
 
 WORDS_SLOT: Final = 1
 TERMS_SLOT: Final = 3
 _24_BITS: Final = 2**24 - 1
+_LEAST_COVER: Final = WAD + WAD // 1_000
 _16_BITS: Final = 2**16 - 1
 _HOLDS: Final = 8 << 92
 _SINCE_BREACH: Final = 2**48 - 1
@@ -49,12 +50,14 @@ def loan_words(
     a, b, c = words
     d, e, _ = terms
     edge = edges.floor if is_low else edges.ceiling
-    moved = _beyond(measure, is_low, in_leverage)
+    moved = min(_beyond(measure, is_low, in_leverage), _24_BITS)
     now = edge_down(moved, in_leverage)
-    target = _bps_of(mul_div_up(edges.target, now, edge), in_leverage)
-    floor = moved if is_low else _bps_of(mul_div_down(edges.floor, now, edge), in_leverage)
-    ceiling = 0 if is_low else moved
-    band = floor << 72 | target << 48 | ceiling << 24
+    aim = mul_div_up(edges.target, now, edge)
+    # A leverage is above 1, and its cover finite.
+    target = _bps_of(max(aim, _LEAST_COVER) if in_leverage else aim, in_leverage)
+    # What is too high has a floor below it already.
+    floor, ceiling = (moved, 0) if is_low else (a >> 72 & _24_BITS, moved)
+    band = floor << 72 | min(target, _24_BITS) << 48 | ceiling << 24
     a = a >> 96 << 96 | band
     b = (b & ~_HOLDS) >> 40 << 40
     return (a, b, c), (d & ~_SINCE_BREACH, e, 0)

@@ -71,6 +71,25 @@ def test_a_loans_words__as_if_its_ceiling_were_where_it_is__are_breached_on_that
     assert measure - now.ceiling <= 10**14
 
 
+@given(st.integers(10_400, 150_000), st.integers(10_200, 40_000), st.floats(0.5, 0.9999))
+def test_a_leverages_words__as_if_its_ceiling_were_where_it_is__fit_their_places_however_far_that_is(
+    target: int, ceiling: int, by: float
+) -> None:
+    """The cover of a high leverage is hardly above 1, and what is proportionally lower would be none."""
+    band = Band(target * 2, target, min(ceiling, target - 100))
+    held, terms = words(band, IN_LEVERAGE | HAS_D), (10**9 << 160, 0, 0)
+    rule, _ = loan_thresholds.unpack_rule(*held, *terms)
+    assert rule is not None
+    measure = max(int(edges(rule).ceiling * by), edges(rule).floor + 10**15)
+    so, more = loan_words(held, terms, edges(rule), measure, False, True)
+    breached, _ = loan_thresholds.unpack_rule(*so, *more)
+    assert breached is not None
+    assert breached.terms == rule.terms
+    assert edges(breached).ceiling < measure
+    assert breached.band.target_bps > 10_000
+    assert breached.band.floor_bps == band.floor_bps
+
+
 def test_a_loans_words__of_a_floor_that_follows_volatility__follow_it_no_more() -> None:
     held = words(Band(14_000, 17_000, 0), HAS_D | HAS_E)
     terms = (16_000, 9 << 192 | 86_400 << 168, int(KEEPER, 16) << 96 | 20_000 << 72 | 604_800 << 40)
