@@ -16,7 +16,9 @@ from functools import partial
 from typing import Final
 
 from keeper.domain.errors import KeeperError, Misconfigured
+from keeper.domain.foresight import Cause, Foreseen
 from keeper.domain.rules import RuleKey
+from keeper.domain.texts import span_text
 from keeper.domain.verdicts import Kind
 from keeper.settings import AlertSettings
 from keeper.turn import Turn
@@ -24,6 +26,7 @@ from keeper.turn import Turn
 _MOST_WAITING: Final = 256
 _RESTS: Final = (1.0, 5.0, 30.0, 120.0, 600.0)
 _QUIET_SECONDS: Final = 3_600.0
+_FORESIGHT_SECONDS: Final = 86_400.0
 _HEARTBEAT_SECONDS: Final = 60.0
 _HEARTBEAT_TIMEOUT: Final = 5.0
 
@@ -50,9 +53,10 @@ class News:
         self._is_silent = False
         self._since: dict[RuleKey, float] = {}
         self._told: set[RuleKey] = set()
+        self._foretold: dict[tuple[RuleKey, Cause], float] = {}
 
     def of_turn(self, turn: Turn, now: float) -> Iterator[Alert]:
-        """Alarms, tripped breakers, and rules out of their bands for too long."""
+        """Alarms, tripped breakers, rules out of their bands for too long, and what would stop an action soon due."""
         for change in turn.changes:
             if change.alarm:
                 key = change.flight.intent.plan.key
@@ -72,6 +76,27 @@ class News:
                 self._told.add(key)
                 said = f"rule {key.id} of {key.owner} for {now - since:.0f} s: {outside[key].why}"
                 yield Alert("a rule is not held", said)
+
+        if turn.foreseen is not None:
+            yield from self._of_foresight(turn.foreseen, now)
+
+    def _of_foresight(self, foreseen: Foreseen, now: float) -> Iterator[Alert]:
+        """Each obstacle of each rule once, until it is mended or the rule has been out of reach for a day."""
+        within = {each.key: {obstacle.cause for obstacle in each.obstacles} for each in foreseen.foresights}
+        self._foretold = {
+            (key, cause): now if key in within else at
+            for (key, cause), at in self._foretold.items()
+            if (cause in within[key] if key in within else now - at < _FORESIGHT_SECONDS)
+        }
+        for each in foreseen.foresights:
+            for obstacle in each.obstacles:
+                if (each.key, obstacle.cause) not in self._foretold:
+                    self._foretold[each.key, obstacle.cause] = now
+                    when = f"{span_text(each.reach.early)}, more likely {span_text(each.reach.median)}"
+                    said = (
+                        f"rule {each.key.id} of {each.key.owner}, breached perhaps in {when}: {obstacle.why}"
+                    )
+                    yield Alert("an action would be stopped", said)
 
     def of_trouble(self, error: KeeperError, now: float) -> Iterator[Alert]:
         """One, once no turn was taken for so long."""

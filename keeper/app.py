@@ -30,7 +30,9 @@ from keeper.domain.errors import (
     Superseded,
     Unsafe,
 )
+from keeper.domain.foresight import Foreseen, Horizon
 from keeper.domain.units import Address
+from keeper.foresight import Lookout, Purse, foresee
 from keeper.journal.journal import Journal
 from keeper.journal.shares import Share
 from keeper.latches import Latches
@@ -168,7 +170,10 @@ def leading(
         ether = None
         if limits.ether_feed is not None:
             ether = Ether(node, Address(limits.ether_feed), limits.max_price_age_seconds, limits.benefit_bps)
-        yield Keeper(node, ready.positions, journal, sender, turn_limits, latches, ether)
+        purse = _purse(settings, sender.address if sender else None)
+        every = settings.foresight.every_blocks
+        lookout = Lookout(node, ready.positions, every, horizon_of(settings), purse)
+        yield Keeper(node, ready.positions, journal, sender, turn_limits, latches, ether, lookout)
 
 
 def relays_of(settings: Settings) -> tuple[Relay, ...]:
@@ -202,6 +207,12 @@ def send_limits_of(settings: Settings) -> SendLimits:
             public_urgency=2 if settings.private.public_when_urgent else 3,
         ),
     )
+
+
+def horizon_of(settings: Settings) -> Horizon:
+    """How far the keeper looks ahead."""
+    said = settings.foresight
+    return Horizon(int(said.within_hours * 3_600), said.volatility)
 
 
 def breaker_limits_of(settings: Settings) -> BreakerLimits:
@@ -366,3 +377,21 @@ def look(settings: Settings) -> tuple[Block, list[Look]]:
     node = connect(settings)
     head = node.head()
     return head, [look for positions in watched(settings, node) for look in positions.look(head)]
+
+
+def look_ahead(settings: Settings) -> Foreseen:
+    """What would stop the actions that may be due soon, at the head; gas money is that of `key.address`, if said."""
+    node = connect(settings)
+    account = Address(settings.key.address) if settings.key.address else None
+    return foreseen(settings, node, watched(settings, node), node.head(), account)
+
+
+def foreseen(
+    settings: Settings, node: Node, positions: Sequence[Positions], block: Block, account: Address | None
+) -> Foreseen:
+    """The same of these positions at one block, and of the gas money in this account."""
+    return foresee(node, positions, block, horizon_of(settings), _purse(settings, account))
+
+
+def _purse(settings: Settings, account: Address | None) -> Purse:
+    return Purse(account, settings.limits.max_gas, send_limits_of(settings))

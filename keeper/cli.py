@@ -159,22 +159,37 @@ def init(
 
 
 @cli.command()
-def look(config: Config = None, as_json: Json = False) -> None:
+def look(
+    ahead: Annotated[
+        bool, typer.Option("--ahead", help="Tell what would stop the actions that may be due soon, too.")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
     """Show every watched position, its band and its verdict now; exit 3 if one needs attention.
 
     Example: keeper look --json
+
+    Example: keeper look --ahead
     """
     from keeper import app, show
+    from keeper.domain.texts import span_text
     from keeper.domain.verdicts import Kind
     from keeper.settings import read_settings
 
     settings = read_settings(_config(config))
     block, looks = app.look(settings)
+    foreseen = app.look_ahead(settings) if ahead else None
     if as_json:
-        show.print_json(show.look_json(block, looks, settings.kinds))
+        more = show.foreseen_json(foreseen, settings.kinds) if foreseen else {}
+        show.print_json({**show.look_json(block, looks, settings.kinds), **more})
     else:
         show.print_looks(show.console(), block, looks, settings.kinds)
-    if any(seen.verdict.kind is not Kind.WITHIN for seen in looks):
+        if foreseen:
+            within = span_text(app.horizon_of(settings).seconds)
+            show.print_foreseen(show.console(), foreseen, settings.kinds, within)
+    foretold = foreseen and (foreseen.untold or any(each.obstacles for each in foreseen.foresights))
+    if foretold or any(seen.verdict.kind is not Kind.WITHIN for seen in looks):
         raise typer.Exit(ATTENTION)
 
 

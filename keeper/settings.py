@@ -329,6 +329,16 @@ class AlertSettings(_Strict):
         return tuple(os.environ.get(ALERT_URLS, "").split()) or self.urls
 
 
+class ForesightSettings(_Strict):
+    """How often to look ahead, 0 being never, and how far: a position is within reach of its trigger if one in twenty
+    gets there in `within_hours` at this `volatility` a year, 0.8 being 80 %, where a rule knows no other.
+    """
+
+    every_blocks: Whole = Field(default=50, ge=0, le=1_000_000)
+    within_hours: Real = Field(default=24.0, gt=0, le=8_760)
+    volatility: Real = Field(default=0.8, gt=0, le=10)
+
+
 class Settings(_Strict):
     """`keeper.toml`, validated."""
 
@@ -342,6 +352,7 @@ class Settings(_Strict):
     private: Private = Private()
     alerts: AlertSettings = AlertSettings()
     shards: tuple[Shard, ...] = ()
+    foresight: ForesightSettings = ForesightSettings()
 
     @model_validator(mode="after")
     def _named_apart(self) -> Self:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Flight
+from keeper.domain.foresight import Foreseen, Foresight
 from keeper.domain.plans import Intent, Move
 from keeper.domain.rules import RuleKey
 from keeper.domain.texts import date_text, span_text
@@ -113,6 +114,26 @@ def turn_json(turn: Turn, dry_run: bool, kinds: Kinds) -> dict[str, Any]:
         ],
         "trouble": list(turn.trouble),
         "tripped": list(turn.tripped),
+        **({} if turn.foreseen is None else foreseen_json(turn.foreseen, kinds)),
+    }
+
+
+def foreseen_json(foreseen: Foreseen, kinds: Kinds) -> dict[str, Any]:
+    """What is within reach of its trigger, and what would stop the action."""
+    return {
+        "ahead": [
+            {
+                "kind": kinds.get(each.key.thresholds),
+                "thresholds": each.key.thresholds,
+                "owner": each.key.owner,
+                "rule": each.key.id,
+                "early_seconds": each.reach.early,
+                "median_seconds": each.reach.median,
+                "obstacles": [{"cause": found.cause.value, "why": found.why} for found in each.obstacles],
+            }
+            for each in foreseen.foresights
+        ],
+        "untold": list(foreseen.untold),
     }
 
 
@@ -187,6 +208,34 @@ def print_looks(console: Console, block: Block, looks: Sequence[Look], kinds: Ki
     console.print(table)
 
 
+def print_foreseen(console: Console, foreseen: Foreseen, kinds: Kinds, within: str) -> None:
+    """What is within reach of its trigger as a table, the soonest first."""
+    for why in foreseen.untold:
+        _line(console, Text(why, style=_COLOURS[Kind.BLIND]))
+    if not foreseen.foresights:
+        console.print(Text(f"ahead: no rule is within reach of its trigger in {within}"))
+        return
+    table = Table(title=f"within reach of a trigger in {within}", title_justify="left")
+    for column in ("owner", "rule", "measure", "perhaps in", "more likely in", "what would stop the action"):
+        table.add_column(column, overflow="fold")
+    for each in foreseen.foresights:
+        table.add_row(
+            Text(_short(each.key.owner)),
+            Text(_rule_text(each.key, kinds)),
+            Text(str(each.measure)),
+            Text(span_text(each.reach.early)),
+            Text(span_text(each.reach.median)),
+            _stopping(each),
+        )
+    console.print(table)
+
+
+def _stopping(foresight: Foresight) -> Text:
+    if not foresight.obstacles:
+        return Text("nothing that is known", style=_COLOURS[Kind.WITHIN])
+    return Text("\n".join(found.why for found in foresight.obstacles), style=_COLOURS[Kind.BARRED])
+
+
 def print_rules(console: Console, block: Block, looks: Sequence[Look], kinds: Kinds) -> None:
     """Each rule with all its fields, and its contract's word."""
     for look in looks:
@@ -241,6 +290,8 @@ def print_turn(console: Console, turn: Turn, dry_run: bool, kinds: Kinds) -> Non
         _line(console, Text(f"  {trouble}", style=_COLOURS[Kind.BLIND]))
     for why in turn.tripped:
         _line(console, Text(f"  {why}", style="bold red"))
+    if turn.foreseen is not None:
+        _print_ahead(console, turn.foreseen, kinds)
     for change in turn.changes:
         style = "bold red" if change.alarm else ""
         _line(console, Text(f"  {change.flight.state}: {change.flight.why}", style=style))
@@ -254,6 +305,20 @@ def print_turn(console: Console, turn: Turn, dry_run: bool, kinds: Kinds) -> Non
         key, verb = intent.plan.key, "would " if dry_run else ""
         rehearsed, whose = intent.rehearsal, f"{_short(key.owner)} {_rule_text(key, kinds)}"
         _line(console, Text(f"  {whose}: {verb}{_moves_text(rehearsed.moves)}, to {rehearsed.after}"))
+
+
+def _print_ahead(console: Console, foreseen: Foreseen, kinds: Kinds) -> None:
+    """A line for each obstacle that a turn foresaw."""
+    for why in foreseen.untold:
+        _line(console, Text(f"  ahead: {why}", style=_COLOURS[Kind.BLIND]))
+    for each in foreseen.foresights:
+        whose = f"{_short(each.key.owner)} {_rule_text(each.key, kinds)}"
+        for found in each.obstacles:
+            when = span_text(each.reach.early)
+            _line(
+                console,
+                Text(f"  ahead: {whose}, perhaps in {when}: {found.why}", style=_COLOURS[Kind.BARRED]),
+            )
 
 
 def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:

@@ -21,10 +21,12 @@ from keeper.chain.rehearse import rehearse
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Refused, Unsafe
 from keeper.domain.flights import Change, Lately, State
+from keeper.domain.foresight import Foreseen
 from keeper.domain.plans import Intent, Rehearsal, no_dearer
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address, mul_div_up
 from keeper.domain.verdicts import Kind, Verdict
+from keeper.foresight import Lookout
 from keeper.guard import rests, why_not
 from keeper.journal.journal import Journal
 from keeper.latches import Latches
@@ -58,7 +60,8 @@ class TurnLimits:
 class Turn:
     """What one turn saw, decided and learnt; `intents` were sent, or in a dry run only rehearsed.
 
-    `trouble` says what could not be attended at all, `tripped` which breakers were latched.
+    `trouble` says what could not be attended at all, `tripped` which breakers were latched. What is `foreseen` is told
+    now and then.
     """
 
     block: Block
@@ -67,6 +70,7 @@ class Turn:
     changes: tuple[Change, ...]
     trouble: tuple[str, ...] = ()
     tripped: tuple[str, ...] = ()
+    foreseen: Foreseen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Keeper:
     limits: TurnLimits
     latches: Latches
     ether: Ether | None = None
+    lookout: Lookout | None = None
 
     def turn(self, block: Block) -> Turn:
         """Follow what was sent, judge every watched rule at `block`, act on the breached ones, write it all down."""
@@ -128,7 +133,8 @@ class Keeper:
                 tripped = self.latches.watch(block, flew=bool(changes or intents))
             except Blind as error:
                 trouble.append(str(error))  # what is in a block stays there: the next turn asks again
-        return Turn(block, verdicts, tuple(intents), changes, tuple(trouble), tripped)
+        foreseen = self.lookout.look(block) if self.lookout else None
+        return Turn(block, verdicts, tuple(intents), changes, tuple(trouble), tripped, foreseen)
 
     def _send(self, intent: Intent, block: Block) -> None:
         assert self.sender is not None

@@ -23,12 +23,14 @@ from keeper.domain.baskets import (
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.flights import Receipt
+from keeper.domain.foresight import Foresight, Horizon
 from keeper.domain.plans import Asset, Move, Plan, Stake
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import BASE, BPS, NOBODY, WAD, Address, mul_div_down
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.basket_drift import blind_when_old, judge
+from keeper.positions import basket_ahead
 from keeper.positions.port import (
     UNHURRIED,
     Doubts,
@@ -86,6 +88,11 @@ class BasketPositions:
     def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
         """The feeds' prices beside the pools'."""
         return quotes(self._node, self.baskets.beliefs(self.baskets.sights(keys, block)), block, seconds)
+
+    def foresee(self, block: Block, horizon: Horizon) -> tuple[Foresight, ...]:
+        """By the contract's own word, were the band where the basket is now."""
+        sights, thresholds = self.baskets.observe(block), self.baskets.thresholds
+        return basket_ahead.foresights(self._node, thresholds, sights, block, horizon, self.doubts)
 
     def _verdict(self, sight: BasketSight, block: Block) -> Verdict:
         return blind_when_old(judge(sight, block.timestamp), sight, self.doubts.max_price_age)

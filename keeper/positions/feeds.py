@@ -16,6 +16,7 @@ from keeper.domain.blocks import Block
 from keeper.domain.errors import Unsafe
 from keeper.domain.feeds import FeedSight, sigma_measure
 from keeper.domain.flights import Receipt
+from keeper.domain.foresight import Foresight, Horizon
 from keeper.domain.plans import Move, Plan
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
@@ -60,6 +61,11 @@ class FeedPositions:
     def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
         """None: no pool is traded in."""
         del keys, block, seconds
+        return ()
+
+    def foresee(self, block: Block, horizon: Horizon) -> tuple[Foresight, ...]:
+        """None: what is due to be counted is no breach."""
+        del block, horizon
         return ()
 
     def _verdict(self, sight: FeedSight, block: Block) -> Verdict:

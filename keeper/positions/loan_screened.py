@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
+from math import exp
 from typing import Final, overload
 
 from keeper.chain.mirror import Mirrored
+from keeper.domain.foresight import Horizon
 from keeper.domain.loans import Loan, Sight, health_measure
 from keeper.domain.rules import RuleKey
 from keeper.domain.verdicts import Verdict
+from keeper.judge.first_passage import farthest
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import REASONS
 from keeper.judge.loan_screen import DOUBT, screen
@@ -74,3 +78,9 @@ class Screened:
                     verdict = blind_when_stale(verdict, sight, seen.price_ages, max_price_age)
             verdicts.append(verdict)
         return tuple(verdicts)
+
+
+def within_reach(mirrored: Mirrored, horizon: Horizon) -> tuple[RuleKey, ...]:
+    """The rules that the screen cannot tell to be farther from an edge than the horizon reaches."""
+    by = exp(farthest(horizon, horizon.sigma))
+    return Screened(replace(mirrored, rules=mirrored.rules.closer(by))).doubtful

@@ -8,12 +8,13 @@ from typing import Final
 
 from keeper.chain.assets import Assets
 from keeper.chain.loans import Loans
-from keeper.chain.mirror import Mirror
+from keeper.chain.mirror import Mirror, Mirrored
 from keeper.chain.node import Node
 from keeper.chain.quotes import quotes
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.flights import Receipt
+from keeper.domain.foresight import Foresight, Horizon
 from keeper.domain.loan_band import measure_down, standing, urgency_down
 from keeper.domain.loans import PLAIN, Loan, LoanMarket, LoanRule, Sight, Snapshot, Terms, health_measure
 from keeper.domain.plans import WITNESS, Move, Plan, Stake
@@ -23,7 +24,8 @@ from keeper.domain.units import BPS, HEALTH_WAD_PER_BPS, NOBODY, Address, decima
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.freshness import blind_when_stale
 from keeper.judge.loan_health import judge
-from keeper.positions.loan_screened import Screened, Verdicts
+from keeper.positions.loan_ahead import foresights, near
+from keeper.positions.loan_screened import Screened, Verdicts, within_reach
 from keeper.positions.loan_ways import DOWN, UP, Way, way_of
 from keeper.positions.port import (
     UNHURRIED,
@@ -71,6 +73,7 @@ class LoanPositions:
         self.doubts: Final = doubts
         self._mirror: Final = Mirror(node, self.loans) if len(owners) >= mirrored_from else None
         self._near: tuple[RuleKey, ...] = ()
+        self._mirrored: Mirrored | None = None
 
     def observe(self, block: Block) -> Seen:
         """Every rule's verdict, by health and by the age of the prices behind it.
@@ -93,7 +96,7 @@ class LoanPositions:
 
     def _screened(self, mirror: Mirror, block: Block) -> Seen:
         """The same, by a screen of all that are mirrored and the chain's word on those that it leaves in doubt."""
-        mirrored = mirror.observe(block, self._near)
+        self._mirrored = mirrored = mirror.observe(block, self._near)
         screened = Screened(mirrored)
         read = {sight.key: sight for sight in mirrored.sights}
         unread = [key for key in screened.doubtful if key not in read]
@@ -127,6 +130,19 @@ class LoanPositions:
         """Aave's prices beside the pools'."""
         rules = [sight.rule for sight in self.loans.accounts.sights(keys, block) if sight.rule]
         return quotes(self._node, self.loans.beliefs(rules, block), block, seconds)
+
+    def foresee(self, block: Block, horizon: Horizon) -> tuple[Foresight, ...]:
+        """By the contract's own word and the pools' on what would be done, were the edge where the loan is now."""
+        snapshot = self._within_reach(block, horizon)
+        return foresights(self._node, self.loans, near(snapshot, horizon), snapshot, self.doubts)
+
+    def _within_reach(self, block: Block, horizon: Horizon) -> Snapshot:
+        """Every loan; of those mirrored at this block only what may be within reach."""
+        mirrored = self._mirrored
+        if mirrored is None or mirrored.block.hash != block.hash:
+            return self.loans.observe(block)
+        sights = self.loans.sights(within_reach(mirrored, horizon), block)
+        return Snapshot(block, tuple(sights), mirrored.price_ages)
 
     def _verdict(self, sight: Sight, snapshot: Snapshot) -> Verdict:
         verdict = judge(sight, snapshot.block.timestamp)

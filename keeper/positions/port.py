@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Receipt
+from keeper.domain.foresight import Foresight, Horizon
 from keeper.domain.plans import Call, Move, Plan, Stake
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
@@ -141,6 +142,9 @@ class Positions(Protocol):
 
     def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
         """The prices that these rules go by beside those of the pools they would trade in; none where no feed is."""
+
+    def foresee(self, block: Block, horizon: Horizon) -> tuple[Foresight, ...]:
+        """Those within their bands and within reach of a trigger, the soonest first, and what would stop the action."""
 
 
 def share_lost_up(before: int, after: int) -> int | None:

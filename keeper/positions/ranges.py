@@ -12,6 +12,7 @@ from keeper.chain.ranges import Ranges
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, Unsafe
 from keeper.domain.flights import Receipt
+from keeper.domain.foresight import Foresight, Horizon
 from keeper.domain.plans import Move, Plan
 from keeper.domain.quotes import Quote
 from keeper.domain.ranges import (
@@ -29,6 +30,7 @@ from keeper.domain.rules import RuleKey
 from keeper.domain.units import BPS, Address, mul_div_down, mul_div_up
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.judge.range_exit import case_of, judge
+from keeper.positions import range_ahead
 from keeper.positions.port import UNHURRIED, Doubts, Draft, Look, Seen, beyond
 from keeper.positions.valuing import range_valued
 from keeper.protocols.liquidity import Venue, venue_of_swaps
@@ -52,6 +54,7 @@ class RangePositions:
     """The ranges of `owners` under the contract at `thresholds`; `Misconfigured` when there is no such contract."""
 
     def __init__(self, node: Node, thresholds: Address, owners: Sequence[Address], doubts: Doubts) -> None:
+        self._node: Final = node
         self.ranges: Final = Ranges(node, thresholds, owners)
         self.assets: Final = Assets(node)
         self.doubts: Final = doubts
@@ -81,6 +84,11 @@ class RangePositions:
         """None: a range goes by the price of the pool it lies in."""
         del keys, block, seconds
         return ()
+
+    def foresee(self, block: Block, horizon: Horizon) -> tuple[Foresight, ...]:
+        """By the sizing, of a price that stands at the trigger."""
+        sights = self.ranges.sights(self.ranges.keys.at(block), block)
+        return range_ahead.foresights(self._node, sights, block, horizon)
 
     def _judged(self, sight: RangeSight, block: Block) -> tuple[Verdict, RangeBreach | None]:
         """The verdict with what sizing adds to it, and the breach if it is one."""

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from keeper.domain.flights import Flight, Step
+from keeper.domain.foresight import Foresight
 from keeper.domain.rules import RuleKey
+from keeper.domain.texts import span_text
 from keeper.domain.verdicts import Kind, Measure, Verdict
 from keeper.journal.annals import Annals, Moment, Newest, Span
 from keeper.journal.journal import Latch
@@ -34,6 +36,7 @@ def state_json(
     """Everything the page shows without being asked: positions, breached first, and flights, newest first."""
     verdicts = newest.verdicts if newest else ()
     ordered = sorted(verdicts, key=lambda verdict: _order(verdict, view.looks.get(verdict.key)))
+    ahead = {each.key: each for each in view.foreseen.foresights} if view.foreseen else {}
     counts = {kind.name.lower(): sum(verdict.kind is kind for verdict in verdicts) for kind in _URGENCY}
     return {
         "chain": chain_id,
@@ -49,15 +52,16 @@ def state_json(
         ],
         "counts": counts,
         "positions": [
-            position_json(verdict, view.looks.get(verdict.key)) for verdict in ordered[:MOST_POSITIONS]
+            position_json(verdict, view.looks.get(verdict.key), ahead.get(verdict.key))
+            for verdict in ordered[:MOST_POSITIONS]
         ],
         "unshown": max(len(ordered) - MOST_POSITIONS, 0),
         "flights": [flight_facts(flight) for flight in flights],
     }
 
 
-def position_json(verdict: Verdict, look: Look | None) -> dict[str, Any]:
-    """One rule: what the keeper found, and beside it what its contract says now, where that could be asked."""
+def position_json(verdict: Verdict, look: Look | None, ahead: Foresight | None = None) -> dict[str, Any]:
+    """One rule: what the keeper found, and beside it what its contract says now and would say of a breach."""
     key, measure = verdict.key, verdict.measure
     return {
         "thresholds": key.thresholds,
@@ -75,6 +79,12 @@ def position_json(verdict: Verdict, look: Look | None) -> dict[str, Any]:
             "why": look.verdict.why,
             "measure": measure_json(look.verdict.measure),
             "moves": [move.text for move in look.moves],
+        },
+        "ahead": ahead
+        and {
+            "early": span_text(ahead.reach.early),
+            "median": span_text(ahead.reach.median),
+            "obstacles": [obstacle.why for obstacle in ahead.obstacles],
         },
     }
 

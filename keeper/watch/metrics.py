@@ -7,6 +7,7 @@ rather than told as a zero.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,6 +18,7 @@ from prometheus_client.registry import Collector
 from keeper.breakers import PAUSE
 from keeper.domain.errors import JournalBroken
 from keeper.domain.flights import State
+from keeper.domain.foresight import Cause, Foreseen
 from keeper.domain.verdicts import Kind
 from keeper.journal.annals import Annals
 from keeper.watch.pulse import Pulse
@@ -50,6 +52,8 @@ class _Numbers(Collector):
         for account, wei in view.balances.items():
             balance.add_metric([account], wei / _ETHER)
         yield balance
+        if view.foreseen is not None:
+            yield from _of_foresight(view.foreseen)
         try:
             with Annals(self._pulse.journal) as annals:
                 yield from _of_journal(annals)
@@ -57,6 +61,23 @@ class _Numbers(Collector):
             yield _gauge("keeper_journal_up", "Whether the journal could be read.", False)
         else:
             yield _gauge("keeper_journal_up", "Whether the journal could be read.", True)
+
+
+def _of_foresight(foreseen: Foreseen) -> Iterator[Metric]:
+    yield _gauge(
+        "keeper_within_reach",
+        "Rules within their bands that may be breached soon.",
+        len(foreseen.foresights),
+    )
+    would_stop = GaugeMetricFamily(
+        "keeper_foreseen_obstacles",
+        "Rules within reach of their trigger whose action would be stopped.",
+        labels=["cause"],
+    )
+    told = Counter(obstacle.cause for each in foreseen.foresights for obstacle in each.obstacles)
+    for cause in Cause:
+        would_stop.add_metric([cause.value], told[cause])
+    yield would_stop
 
 
 def _of_journal(annals: Annals) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from keeper import app
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
 from keeper.domain.errors import KeeperError
+from keeper.domain.foresight import Foreseen
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import Address
 from keeper.positions.port import Look, Positions
@@ -32,12 +33,13 @@ _LONGEST_REST: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The chain as it was last seen; `trouble` is why it is not seen now."""
+    """The chain as it was last seen, and what is foreseen; `trouble` is why it is not seen now."""
 
     block: Block | None = None
     looks: Mapping[RuleKey, Look] = field(default_factory=dict)
     balances: Mapping[Address, int] = field(default_factory=dict)
     trouble: str = ""
+    foreseen: Foreseen | None = None
 
 
 class Outlook:
@@ -87,9 +89,12 @@ class Outlook:
                     account: self._node.ask_number("eth_getBalance", account, "latest")
                     for account in self._accounts()
                 }
+                # Of several accounts the fullest is most likely the one that pays.
+                payer = max(balances, key=lambda account: balances[account], default=None)
+                foreseen = app.foreseen(self._settings, self._node, self._positions, head, payer)
         except KeeperError as error:
-            return View(last.block, last.looks, last.balances, str(error))
-        return View(head, looks, balances)
+            return replace(last, trouble=str(error))
+        return View(head, looks, balances, foreseen=foreseen)
 
 
 def keystore_account(path: Path | None) -> Address | None:

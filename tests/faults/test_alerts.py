@@ -16,6 +16,7 @@ from keeper.alerts import Alert, Alerts, News, channels_of, heartbeat
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Misconfigured, NodeUnreachable
 from keeper.domain.flights import Change, State
+from keeper.domain.foresight import Cause, Foreseen, Foresight, Obstacle, Reach
 from keeper.domain.loans import health_measure
 from keeper.domain.units import WAD
 from keeper.domain.verdicts import Kind, Verdict
@@ -217,3 +218,32 @@ def test_news__of_no_turn__come_once_and_its_end_is_told() -> None:
     heard = [titles(news.of_trouble(gone, now)) for now in (10, 299, 300, 5_000)]
     assert heard == [[], [], ["no turn is taken"], []]
     assert titles(news.of_turn(turn(), 5_010)) == ["turns are taken again"]
+
+
+def foreseen(*causes: Cause) -> Foreseen:
+    key = flight().intent.plan.key
+    obstacles = tuple(Obstacle(cause, f"{cause}: in the way") for cause in causes)
+    return Foreseen(7, (Foresight(key, health_measure(WAD), Reach(7_200, 90_000), obstacles),))
+
+
+def test_news__of_what_would_stop_an_action__come_once_for_each_cause_and_again_after_it_was_mended() -> None:
+    news = News(300, 600)
+    granted, priced = Cause.GRANT, Cause.PRICE
+    (alert,) = news.of_turn(turn(foreseen=foreseen(granted)), 0)
+    assert alert.title == "an action would be stopped"
+    assert alert.body.endswith("breached perhaps in 2 hours, more likely 25 hours: grant: in the way")
+    assert titles(news.of_turn(turn(foreseen=foreseen(granted)), 1)) == []
+    assert titles(news.of_turn(turn(), 2)) == []
+    (other,) = news.of_turn(turn(foreseen=foreseen(granted, priced)), 3)
+    assert other.body.endswith("price: in the way")
+    assert titles(news.of_turn(turn(foreseen=foreseen()), 4)) == []
+    assert len(titles(news.of_turn(turn(foreseen=foreseen(granted)), 5))) == 1
+
+
+def test_news__of_a_rule_that_comes_and_goes_within_a_day__are_not_told_again() -> None:
+    news, away = News(300, 600), Foreseen(7, ())
+    assert len(titles(news.of_turn(turn(foreseen=foreseen(Cause.GRANT)), 0))) == 1
+    assert titles(news.of_turn(turn(foreseen=away), 80_000)) == []
+    assert titles(news.of_turn(turn(foreseen=foreseen(Cause.GRANT)), 86_000)) == []
+    assert titles(news.of_turn(turn(foreseen=away), 86_000 + 86_400)) == []
+    assert len(titles(news.of_turn(turn(foreseen=foreseen(Cause.GRANT)), 180_000))) == 1

@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "latches": {"domain", "breakers", "chain", "journal"},
     "devnet": {"domain", "contracts", "protocols", "chain"},
     "positions": {"domain", "protocols", "judge", "size", "chain"},
-    "turn": {"domain", "guard", "latches", "journal", "chain", "send", "positions"},
+    "foresight": {"domain", "judge", "chain", "positions", "send"},
+    "turn": {"domain", "guard", "latches", "journal", "chain", "send", "positions", "foresight"},
     "clock": {"domain"},
     "settings": {"domain", "protocols"},
 }

@@ -73,7 +73,7 @@ class Card {
       this.element.classList.toggle("fresh", position.verdict === "breached");
     }
     this.element.dataset.verdict = position.verdict;
-    const {measure, marks, now} = position;
+    const {measure, marks, now, ahead} = position;
     this.top.replaceChildren(badge(position.verdict), el("p", {className: "measure"},
       el("b", {}, measure.text ?? "unknown"), " ", el("span", {}, measure.name)));
     this.title.replaceChildren(mono(short(position.owner)), ` ${ruleOf(position)}`);
@@ -87,6 +87,8 @@ class Card {
       ...Object.entries(position.fields).map(([name, value]) => [name.replaceAll("_", " "), value]),
       ["it says now", now && `${now.verdict}: ${now.why}`],
       ["would move", now && now.moves.join(", ")],
+      ["breached", ahead && `perhaps in ${ahead.early}, more likely in ${ahead.median}`],
+      ["would be stopped", ahead && ahead.obstacles.join("; ")],
     ]));
     if (before && JSON.stringify(before.marks) !== JSON.stringify(marks)) this.paintCourse();
   }

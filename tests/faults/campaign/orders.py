@@ -10,6 +10,7 @@ from keeper import app, settings
 from keeper.chain.node import Node, Question
 from keeper.domain.blocks import Block
 from keeper.domain.flights import Receipt
+from keeper.domain.foresight import Foresight, Horizon
 from keeper.domain.plans import Call, Plan
 from keeper.domain.quotes import Quote
 from keeper.domain.rules import RuleKey
@@ -68,6 +69,9 @@ class Orders:
         return None
 
     def quotes(self, keys: Sequence[RuleKey], block: Block, seconds: int) -> tuple[Quote, ...]:
+        return ()
+
+    def foresee(self, block: Block, horizon: Horizon) -> tuple[Foresight, ...]:
         return ()
 
 
