@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from keeper import app
+from keeper import app, show
 from keeper.cli import cli
 from keeper.devnet.world import World
 from keeper.domain.errors import NodeRefused
@@ -145,3 +147,21 @@ def test_the_dashboard__of_a_position_within_reach__shows_when_and_what_would_st
     assert {cause: told["keeper_foreseen_obstacles", cause.value] for cause in Cause} == {
         cause: int(cause is Cause.GRANT) for cause in Cause
     }
+
+
+def test_a_turn_that_looked_ahead__as_it_is_told__has_a_line_for_each_obstacle(
+    world: World, settings: Settings
+) -> None:
+    with app.open_keeper(settings, dry_run=True) as keeper:
+        assert keeper.lookout is not None
+        soon = replace(keeper, lookout=replace(keeper.lookout, every_blocks=1))
+        soon.turn(soon.node.head())
+        world.mine()
+        turn = soon.turn(soon.node.head())
+    said = StringIO()
+    show.print_turn(Console(file=said, highlight=False), turn, True, settings.kinds)
+    (line,) = [each for each in said.getvalue().splitlines() if "ahead: " in each]
+    assert line.endswith("allowance: the aToken allowance is short of what must be sold")
+    told = show.turn_json(turn, True, settings.kinds)
+    assert [[found["cause"] for found in each["obstacles"]] for each in told["ahead"]] == [["grant"], []]
+    assert told["untold"] == []
