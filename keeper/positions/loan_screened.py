@@ -44,6 +44,10 @@ class Verdicts(Sequence[Verdict]):
         return self._all[at]
 
 
+_MOST_WITHIN_REACH: Final = 500
+_HALVINGS: Final = 10
+
+
 class Screened:
     """What the screen says of every mirrored rule; the mirror must not have gone on to another block."""
 
@@ -81,6 +85,24 @@ class Screened:
 
 
 def within_reach(mirrored: Mirrored, horizon: Horizon) -> tuple[RuleKey, ...]:
-    """The rules that the screen cannot tell to be farther from an edge than the horizon reaches."""
-    by = exp(farthest(horizon, horizon.sigma))
-    return Screened(replace(mirrored, rules=mirrored.rules.closer(by))).doubtful
+    """The rules that the screen cannot tell to be farther from an edge than the horizon reaches.
+
+    Of too many the nearest: they are read one by one, and what they are read for takes but a few.
+    """
+
+    def within(distance: float) -> tuple[RuleKey, ...]:
+        return Screened(replace(mirrored, rules=mirrored.rules.closer(exp(distance)))).doubtful
+
+    near, far = 0.0, farthest(horizon, horizon.sigma)
+    found = within(far)
+    if len(found) <= _MOST_WITHIN_REACH:
+        return found
+    nearest: tuple[RuleKey, ...] = ()
+    for _ in range(_HALVINGS):
+        middle = (near + far) / 2
+        found = within(middle)
+        if len(found) > _MOST_WITHIN_REACH:
+            far = middle
+        else:
+            near, nearest = middle, found
+    return nearest

@@ -19,6 +19,7 @@ from keeper.domain.loans import PLAIN, Band, Limits, LoanRule, Terms
 from keeper.domain.units import GWEI, NOBODY
 from keeper.domain.verdicts import Kind
 from keeper.foresight import foresee
+from keeper.positions import loan_screened
 from keeper.positions.loans import LoanPositions
 from keeper.positions.port import Positions
 from keeper.protocols.loan_thresholds import SET_RULE_AND_TERMS, rule_fields, terms_fields
@@ -37,13 +38,13 @@ def keeper(world: World, watching: Watching) -> Iterator[Keeper]:
         yield opened
 
 
-def write(world: World, band: Band, terms: Terms = PLAIN, **changes: Any) -> None:
+def write(world: World, band: Band, terms: Terms = PLAIN, id_: int = 0, **changes: Any) -> None:
     """The owner's rule, with all that it needs."""
     owner, usdc = world.roles.owner, world.usdc
     limits = replace(Limits(100, 0, NO_LIMIT, FOREVER, NOBODY), **changes)
     rule = LoanRule(world.weth.token, usdc.token, band, limits, terms)
     fields = (rule_fields(rule), terms_fields(terms))
-    world.send(owner, world.thresholds, SET_RULE_AND_TERMS.signature, 0, *fields)
+    world.send(owner, world.thresholds, SET_RULE_AND_TERMS.signature, id_, *fields)
     world.approve(owner, world.weth.a_token, world.thresholds)
     world.send(owner, usdc.debt_token, "approveDelegation(address,uint256)", world.thresholds, 2**255)
 
@@ -298,6 +299,22 @@ def test_loans__kept_in_a_mirror__are_foreseen_alike(world: World, keeper: Keepe
     mirrored = LoanPositions(world.node, world.thresholds, owners, plain.doubts, mirrored_from=1)
     mirrored.observe(world.node.head())
     assert look_ahead(keeper, positions=(mirrored,)) == look_ahead(keeper)
+
+
+def test_loans__too_many_within_reach__only_the_nearest_are_read(
+    world: World, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.open_loan(world.roles.owner, 100, health=1.44)
+    for n, floor_bps in enumerate((13_900, 14_000, 13_800)):
+        write(world, replace(FLOOR, floor_bps=floor_bps), id_=n)
+    (plain,) = keeper.watched
+    assert isinstance(plain, LoanPositions)
+    owners = [world.roles.owner]
+    mirrored = LoanPositions(world.node, world.thresholds, owners, plain.doubts, mirrored_from=1)
+    mirrored.observe(world.node.head())
+    assert len(look_ahead(keeper, positions=(mirrored,)).foresights) == 3
+    monkeypatch.setattr(loan_screened, "_MOST_WITHIN_REACH", 1)
+    assert only(look_ahead(keeper, positions=(mirrored,))).key.id == 1
 
 
 def test_a_turn__every_so_many_blocks__looks_ahead_after_it_has_sent(world: World, keeper: Keeper) -> None:
