@@ -410,6 +410,15 @@ def test_t9__false_pool_or_anybody_calls_back__is_refused(baskets: Stage, deltas
         baskets.node.ask("eth_call", pretended, "latest")
 
 
+def test_t9__stranger_pretends_to_be_the_pool__takes_nothing(baskets: Stage) -> None:
+    """All that the callback would need is an order of its own caller's making."""
+    in_breach(baskets)
+    order = calldata("order(address,address,uint256)", OWNER, baskets.tokens["WETH"], 10 * WAD)
+    told = (CALLBACK, 10 * WAD, -1, bytes.fromhex(order[10:]))
+    refused = baskets.refusal_to(STRANGER, baskets.thresholds, *told)
+    assert refused == "pool: this caller is not the pool in flight"
+
+
 def test_t9__stranger_makes_a_real_pool_pay_or_ask_the_contract__is_refused(baskets: Stage) -> None:
     in_breach(baskets)
     pool = baskets.pool("WETH", "USDC")

@@ -40,6 +40,8 @@ from tests.contracts.loan_stage import (
 ETH = WAD
 USD = 10**6
 ORDER = "(address,address,address,address,uint256,uint256)"
+CALLED_BACK = "(address,address,address,address,uint256,uint256,uint256)"
+"""An order as the callback reads it."""
 
 
 def in_breach(stage: Stage, health: float = 1.05, **changes: Any) -> None:
@@ -210,7 +212,7 @@ def test_t6__false_pool_or_anybody_calls_back__is_refused(stage: Stage, deltas: 
     in_breach(stage)
     weth, usdc = stage.tokens["WETH"], stage.tokens["USDC"]
     order = bytes.fromhex(
-        calldata(f"order({ORDER})", (OWNER, weth, stage.a_token("WETH"), usdc, 10**11, NEVER))[10:]
+        calldata(f"order({CALLED_BACK})", (OWNER, weth, stage.a_token("WETH"), usdc, 10**11, NEVER, 0))[10:]
     )
     false_pool = stage.create("mocks/false_pool_mock")
     call_back = "call_back(address,int256,int256,bytes)"
@@ -227,6 +229,19 @@ def test_t6__false_pool_or_anybody_calls_back__is_refused(stage: Stage, deltas: 
             "data": calldata(directly, *deltas, order),
         }
         stage.node.ask("eth_call", pretended, "latest")
+
+
+def test_t6__stranger_pays_in_the_pools_stead__takes_no_collateral(stage: Stage) -> None:
+    """A dollar in the contract's hands is all that the callback would ask for before it hands out collateral."""
+    in_breach(stage)
+    weth, usdc = stage.tokens["WETH"], stage.tokens["USDC"]
+    stage.mint("USDC", STRANGER, USD)
+    stage.send(STRANGER, usdc, "transfer(address,uint256)", stage.thresholds, USD)
+    order = (OWNER, weth, stage.a_token("WETH"), usdc, USD, NEVER, 0)
+    told = bytes.fromhex(calldata(f"order({CALLED_BACK})", order)[10:])
+    directly = ("uniswapV3SwapCallback(int256,int256,bytes)", ETH, -USD, told)
+    refused = stage.refusal_to(STRANGER, stage.thresholds, *directly)
+    assert refused == "pool: this caller is not the pool in flight"
 
 
 def test_t6__aave_is_made_to_flash_lend_to_the_contract__is_refused(any_stage: Stage) -> None:
@@ -275,7 +290,7 @@ def hook_outcome(stage: Stage) -> tuple[bool, bool]:
 def doors(stage: Stage) -> dict[str, str]:
     """Every way into the contract that changes something."""
     rule = replace(stage.rule, collateral=stage.tokens["HOOK"], floor_bps=14_500)
-    order = b"\1" * 192
+    order = b"\1" * 224
     return {
         "rebalance": calldata(f"rebalance(address,uint256,{PLAN})", OWNER, 0, (0, 10**10, NEVER, 500, NEVER)),
         "set_rule": calldata(f"set_rule(uint256,{RULE})", 0, rule.fields()),
@@ -618,7 +633,10 @@ def test_t12__a_token_calls_back_while_it_is_bought_or_borrowed__finds_the_door_
 def test_t12__anybody_calls_back_with_an_order_to_borrow__is_refused(stage: Stage) -> None:
     in_plenty(stage)
     weth, usdc, nobody = stage.tokens["WETH"], stage.tokens["USDC"], "0x" + "00" * 20
-    order = bytes.fromhex(calldata(f"order({ORDER})", (OWNER, weth, nobody, usdc, 10**10, 0))[10:])
+    # An ether is supplied for the owner, and four times as much borrowed for whoever called.
+    stage.mint("WETH", STRANGER, ETH)
+    stage.send(STRANGER, weth, "transfer(address,uint256)", stage.thresholds, ETH)
+    order = bytes.fromhex(calldata(f"order({CALLED_BACK})", (OWNER, weth, nobody, usdc, 10**10, 0, 0))[10:])
     directly = "uniswapV3SwapCallback(int256,int256,bytes)"
     refused = "pool: this caller is not the pool in flight"
     assert stage.refusal_to(STRANGER, stage.thresholds, directly, 10**10, -(10**18), order) == refused
