@@ -41,6 +41,10 @@ def test_the_depeg__as_shipped__falls_to_nine_tenths_and_comes_back() -> None:
 def test_a_history__cut_by_hours_and_by_times__is_of_those_alone() -> None:
     cut = history(Wanted("june-2022", start="2022-06-13", hours=5)).bars
     assert [bar.open_time for bar in cut] == [1655078400 + HOUR * n for n in range(5)]
+    assert (
+        "13 June 2022 00:00 to 13 June 2022 05:00"
+        in history(Wanted("june-2022", "2022-06-13", hours=5)).sources[0]
+    )
     (thursday,) = history(Wanted(hours=1)).bars
     assert thursday.open == 194.61
 
@@ -73,7 +77,7 @@ def test_gbm__over_a_year__has_the_volatility_and_the_drift_asked_for() -> None:
         (Wanted("june-2022", hours=300), "--hours 300 of june-2022, which has 216 hours in all"),
         (
             Wanted("june-2022", seed=1, drift=0.1),
-            "--drift and --seed shape --scenario gbm, and june-2022 is as it was",
+            "only --scenario gbm takes --drift and --seed; june-2022 is as it was",
         ),
         (Wanted("june-2022", start="2022-07-01"), "from 2022-07-01"),
         (Wanted("june-2022", start="2022-06-01", end="2022-06-02"), "none of it is in the time asked for"),
