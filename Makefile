@@ -29,7 +29,7 @@ build/numpy2/.done: requirements/numpy2.txt
 	@sh scripts/setup.sh numpy2
 	@touch $@
 
-.PHONY: help setup dev demo test test-nightly test-numpy2 check format bench gas campaign scorecard site contracts lock clean
+.PHONY: help setup dev demo test test-nightly test-numpy2 check format bench gas campaign soak scorecard site contracts lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -73,6 +73,9 @@ gas: dev ## what the contracts' guards cost, into build/gas.json
 
 campaign: dev ## SEED=1 EPISODES=200: a keeper's life under drawn faults, into build/campaign.json
 	@$(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),1) --episodes $(or $(EPISODES),200)
+
+soak: dev ## SEED=1 BLOCKS=216000: one keeper under faults for thirty days of blocks, into build/soak.json
+	@$(BIN)/python -m tests.faults.campaign.soak --seed $(or $(SEED),1) --blocks $(or $(BLOCKS),216000)
 
 scorecard: dev ## the same of models of how others send, beside the keeper, into build/scorecard.json
 	@$(BIN)/python -m tests.faults.campaign --scorecard --seed $(or $(SEED),1) --episodes $(or $(EPISODES),100)

@@ -300,6 +300,7 @@ def _journal(settings: Settings, senders: Mapping[str, Address]) -> Iterator[Fin
     try:
         with Reader(settings.journal.place) as reader:
             bound, open_, latches = reader.chain(), reader.flights(), reader.latches()
+            among = reader.among()
     except JournalBroken as error:
         new = "empty" in str(error) or "older keeper" in str(error)
         next_ = "keeper run" if new else "restore it, or name another in keeper.toml"
@@ -310,6 +311,14 @@ def _journal(settings: Settings, senders: Mapping[str, Address]) -> Iterator[Fin
     if bound is not None and bound[0] != settings.chain.id:
         said = f"journal: it belongs to chain {bound[0]}, and the settings say {settings.chain.id}"
         yield Finding("journal", Grade.BAD, said, "name another in keeper.toml")
+    if open_ and among != settings.among:
+        said = (
+            "journal: its owners are shared otherwise than these settings say, and it has "
+            f"{count_text(len(open_), 'flight')} under way"
+        )
+        yield Finding(
+            "journal", Grade.BAD, said, "keeper run, paused, with the shards as they were until none is"
+        )
     keys = sorted(senders.values())
     known = len(keys) == len(_each_shard(settings))
     foreign = sorted({flight.sender for flight in open_ if known and flight.sender not in keys})

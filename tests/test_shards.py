@@ -14,13 +14,14 @@ from eth_account import Account
 from keeper.devnet.world import World
 from keeper.doctor import Grade, examine
 from keeper.domain.errors import Misconfigured
-from keeper.domain.flights import State
+from keeper.domain.flights import State, Step
 from keeper.domain.units import Address
 from keeper.journal.journal import Journal, Reader
 from keeper.journal.shares import Share
 from keeper.settings import Settings, read_settings
 from keeper.shards import require_keys_apart
 from tests.conftest import KEEPER_KEY, SetRule
+from tests.journal.flights_kept import attempt, intent
 from tests.postgres import NewDatabase
 from tests.test_cli import Running, actions, config, pending
 
@@ -209,6 +210,19 @@ def test_the_doctor__of_shards__tells_each_key_and_the_rules_that_name_another_s
         ),
     }
     assert ("rules", Grade.GOOD, "rules: 1 of 3 can be acted on", "") in said
+
+
+def test_the_doctor__of_a_journal_shared_otherwise__says_so_while_a_flight_is_under_way(
+    world: World, shards: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEPER_PASSWORD", PASSWORD)
+    path = config(world, tmp_path, extra=f'[journal]\nurl = "{url}"\n{shards}')
+    with Journal(url, Share("north", "north")) as journal:
+        journal.open_intent(intent(), world.chain_id, ADDRESSES["east"], 0, attempt(1))
+        (found,) = [each for each in examine(read_settings(path), path) if "shared otherwise" in each.said]
+        assert (found.subject, found.grade) == ("journal", Grade.BAD)
+        journal.record(intent().id, Step(11, State.CANCELLED, "send: done", None))
+        assert not any("shared otherwise" in each.said for each in examine(read_settings(path), path))
 
 
 def settings_of(

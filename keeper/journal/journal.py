@@ -247,6 +247,11 @@ class Reader:
         with self._transaction() as db:
             return _chain(db)
 
+    def among(self) -> str:
+        """How the owners are shared, as the keepers that write it say; empty where one writes all."""
+        with self._transaction() as db:
+            return dict(_facts(db)).get(SHARED, "")
+
     def _open(self) -> Connection:
         connection = self._place.connect(writing=False)
         try:
@@ -451,8 +456,11 @@ class Journal(Reader):
             with self._guarded(), connection.begin():
                 self._place.alone(connection)
                 self._right.agree(connection)  # for it may have been shared otherwise in between
+                version = self._version(connection) or VERSION
+                if version < VERSION:
+                    self._right.alone(connection)
                 # A file that may only be read opens without a word: one write tells.
-                _bring_up_to_date(connection, self._version(connection) or VERSION)
+                _bring_up_to_date(connection, version)
         except KeeperError:
             connection.close()
             raise

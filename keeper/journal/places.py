@@ -29,6 +29,9 @@ class Right(Protocol):
     def agree(self, db: Connection) -> None:
         """See that the journal is shared as this keeper would share it; `Standby` or `Misconfigured` when it is not."""
 
+    def alone(self, db: Connection) -> None:
+        """See that nobody writes another share of it; `Standby` while somebody does."""
+
     def epoch(self, db: Connection) -> int:
         """The number under which it is held, proven within the transaction under way; `Superseded` when it is not."""
 

@@ -214,6 +214,16 @@ class Lease:
         if wanted:
             db.execute(insert(about), {"name": SHARED, "value": wanted})
 
+    def alone(self, db: Connection) -> None:
+        """See that no older keeper writes another share; `Standby` while one does, for it would meet newer tables."""
+        beside = select(lease.c.holder).where(~FREE_NOW, ~self._mine).limit(1)
+        writer: str | None = db.execute(beside).scalar()
+        if writer is not None:
+            raise Standby(
+                f"journal: {self._place} is written by an older keeper ({writer}), and is brought up to date when "
+                "none is left; standing by"
+            )
+
     def epoch(self, db: Connection) -> int:
         """The epoch, proven by a lock that lasts until the transaction ends."""
         if self._share is not None:

@@ -36,6 +36,7 @@ class Roll:
         self._place = place
         self._me = this_process()
         self._session: Connection | None = None
+        self._is_founded = False
 
     def __enter__(self) -> Self:
         return self
@@ -48,7 +49,9 @@ class Roll:
         try:
             if self._session is None:
                 self._session = self._place.dial(BEATING).execution_options(isolation_level="AUTOCOMMIT")
-            if not inspect(self._session).has_table(peer.name):  # whoever takes the first lease makes it
+            # Whoever takes the first lease makes it.
+            self._is_founded = self._is_founded or inspect(self._session).has_table(peer.name)
+            if not self._is_founded:
                 return Sight(self._me, frozenset({self._me}), {})
             now = func.clock_timestamp()
             signing = insert(peer).values(name=self._me, beat=now)

@@ -98,6 +98,9 @@ class WriterLock:
     def agree(self, db: Connection) -> None:
         """Nothing to ask: a file is not shared."""
 
+    def alone(self, db: Connection) -> None:
+        """Nothing to ask: whoever writes holds the kernel's lock."""
+
     def epoch(self, db: Connection) -> int:
         """Zero: who holds the kernel's lock cannot have been superseded."""
         return 0

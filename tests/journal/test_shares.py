@@ -158,6 +158,24 @@ def test_a_journal__shared_in_one_way__is_shared_in_another_only_when_nobody_and
         paused.close()
 
 
+def test_a_shared_journal__that_an_older_keeper_still_writes__is_brought_up_to_date_only_after_it(
+    new_database: NewDatabase,
+) -> None:
+    url = new_database()
+    with Journal(url, EAST) as older:
+        with psycopg.connect(url) as connection:
+            connection.execute("DROP TABLE peer")
+            connection.execute("UPDATE about SET value = '4' WHERE name = 'version'")
+        with pytest.raises(Standby, match="is written by an older keeper .*process .*; standing by"):
+            Journal(url, WEST)
+        older.open_intent(intent("one"), CHAIN, KEEPER, 0, attempt(1))
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT to_regclass('peer')").fetchone() == (None,)
+    with Journal(url, WEST) as newer, Roll(url) as mine:
+        assert [flight.nonce for flight in newer.flights()] == [0]
+        assert dict(mine.sign().held) == {"west": mine.sign().me}
+
+
 def test_a_share__of_a_file__is_refused_in_a_sentence(tmp_path: Path) -> None:
     said = "keeper.db is a file, which one keeper writes; shards need a PostgreSQL"
     with pytest.raises(Misconfigured, match=said):

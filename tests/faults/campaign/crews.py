@@ -85,6 +85,10 @@ class Crew:
     def alive(self) -> bool:
         return self._process is not None and self._process.is_alive()
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
     def start(self, **more: str) -> None:
         """A new process, what was left of the old one being killed first."""
         self.kill()

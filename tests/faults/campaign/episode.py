@@ -55,8 +55,8 @@ def play(draw: Draw, work: Work, party: Party) -> Outcome:
     )  # what a reorganisation undid could not be returned to
     try:
         with _staged(draw, work, party) as staged:
-            _trouble(staged, draw)
-            recovery = _mended(staged, party)
+            trouble(staged, draw)
+            recovery = mended(staged, party)
             violations = _ended(staged, party)
             violations += party.judge(staged)
             if recovery is None:
@@ -81,7 +81,7 @@ def _staged(draw: Draw, work: Work, party: Party) -> Iterator[Play]:
         yield Play(work.chain, work, crew, Pool(work.chain), proxies, proxies[draw.worst])
 
 
-def _trouble(staged: Play, draw: Draw) -> None:
+def trouble(staged: Play, draw: Draw) -> None:
     """The blocks in which things go wrong."""
     under_way = [(drawn, CATALOGUE[drawn.name].mishap(staged, Random(drawn.seed))) for drawn in draw.faults]
     for block in range(BLOCKS):
@@ -97,7 +97,7 @@ def _trouble(staged: Play, draw: Draw) -> None:
         fault.close()
 
 
-def _mended(staged: Play, party: Party) -> float | None:
+def mended(staged: Play, party: Party) -> float | None:
     """Blocks on a sound chain until every order is carried out; how many seconds that took, None when it never came."""
     chain, crew = staged.chain, staged.crew
     staged.still, staged.seconds, crew.kept_down = False, 12, False

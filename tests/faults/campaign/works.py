@@ -180,6 +180,51 @@ deadline_seconds = 120
         return []
 
 
+class Endless(Counting):
+    """The same numbers ordered again and again: an order is one number's next count, three of them at a time."""
+
+    def __init__(self, chain: Node, keep_blocks: int) -> None:
+        super().__init__(chain)
+        self._numbers = tuple(self.numbers)
+        self._keep_blocks = keep_blocks
+        self.rounds = 0
+
+    def prepare(self, folder: Path, urls: Sequence[str]) -> None:
+        super().prepare(folder, urls)
+        with (folder / "keeper.toml").open("a", encoding="utf-8") as more:
+            more.write(
+                "actions_per_owner = 1000000\n"
+            )  # of [limits]: there is one owner, who orders all the time
+            more.write(f"[journal]\nkeep_blocks = {self._keep_blocks}\nkeep_days = 2\n")
+            more.write("[breakers]\ngas_eth_per_day = 1000\nactions_per_hour = 100000\nreverts = 100\n")
+
+    def next_round(self) -> None:
+        """Three more orders, those before being carried out."""
+        first = self.rounds * len(self._numbers)
+        self.rounds += 1
+        self.numbers = range(first, first + len(self._numbers))
+        self._given.clear()
+
+    def give(self, number: int) -> None:
+        data = "0x" + (ORDERED + self._numbers[number % len(self._numbers)]).to_bytes(32).hex()
+        given(self.chain, self._given, number, OWNER, COUNTER, data)
+
+    def carried_out(self) -> dict[int, int]:
+        counted = self._slots(0)
+        return dict(zip(self.numbers, (each - self.rounds + 1 for each in counted), strict=True))
+
+    def apart(self) -> list[tuple[int, int]]:
+        """Where it was not counted as often as it was ordered, or not ordered once a round: ordered, and counted."""
+        both = zip(self._slots(ORDERED), self._slots(0), strict=True)
+        return [(ordered, counted) for ordered, counted in both if not ordered == counted == self.rounds]
+
+    def _slots(self, offset: int) -> list[int]:
+        slots: list[Question] = [
+            ("eth_getStorageAt", [COUNTER, hex(n + offset), "latest"]) for n in self._numbers
+        ]
+        return [int(count, 16) for count in self.chain.ask_many(slots)]
+
+
 def given(chain: Node, hashes: dict[int, str], number: int, owner: Address, to: Address, data: str) -> None:
     """Send an order, if the chain does not hold it, at a price that any block takes."""
     sent = hashes.get(number)
