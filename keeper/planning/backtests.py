@@ -124,7 +124,11 @@ def backtest_loan(
     speed: Annotated[
         float, typer.Option(help="Share of the way to the target that one action goes.", min=0.0001, max=1)
     ] = 1.0,
-    scaling: Scaling = "fixed",
+    sigmas: Annotated[
+        float,
+        typer.Option(help="Standard deviations of a week that the floor rises to bear; 0: fixed.", min=0),
+    ] = 0.0,
+    highest: Annotated[float, typer.Option(help="The health such a floor rises to.", min=0)] = 0.0,
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
 ) -> None:
@@ -144,8 +148,8 @@ def backtest_loan(
     case = loan_case(history, lending, costs, supply_rate, borrow_rate, capital)
     _tell_backtest(
         case, risk_aversion, as_json,
-        floor=band[0], target=band[1], ceiling=band[2], cooldown=cooldown, look=look, scale=scale(scaling),
-        speed=speed,
+        floor=band[0], target=band[1], ceiling=band[2], cooldown=cooldown, look=look, sigmas=sigmas,
+        highest=highest, speed=speed,
     )  # fmt: skip
 
 
@@ -215,6 +219,11 @@ def _how(rule: Mapping[str, float]) -> str:
             upper in ("target", "ceiling") and rule.get(lower, 0.0) == rule.get(upper, math.inf)
         ):
             return f": its {lower} is not below the {upper}"
+    if "sigmas" in rule:
+        if rule["sigmas"] > 0 and not 1 < rule["floor"] < rule["highest"]:
+            return ": a floor that follows volatility rises from above 1 to a highest above it (--highest)"
+        if rule["sigmas"] == 0 and rule["highest"] != 0:
+            return ": only a floor that follows volatility has a highest (--sigmas)"
     return ""
 
 

@@ -120,6 +120,9 @@ def plan_loan(
         str | None, typer.Option(help="The collateral, by address or symbol, for the rule's file.")
     ] = None,
     debt: Annotated[str | None, typer.Option(help="The debt, likewise.")] = None,
+    feed: Annotated[
+        str | None, typer.Option(help="The collateral's price feed, for a floor that follows volatility.")
+    ] = None,
     debt_decimals: Annotated[int, typer.Option(help="The debt's.", min=0, max=36)] = 6,
     leverage: Annotated[float | None, typer.Option(help="The leverage to hold.", min=1.0001)] = None,
     target: Annotated[float | None, typer.Option(help="The same as a health.")] = None,
@@ -182,7 +185,7 @@ def plan_loan(
     question = loan_question(
         history, Lending(liquidation_threshold, close_factor, 0.95, bonus), aim,
         wish(objective, at_most, risk_aversion, confidence, horizon), costs, (supply_rate, borrow_rate), capital,
-        cooldown or [0], look or [1], Assets(collateral, debt, debt_decimals),
+        cooldown or [0], look or [1], Assets(collateral, debt, debt_decimals, feed=feed),
     )  # fmt: skip
     question = beside(question, compare, threshold=liquidation_threshold)
     tell_plan(
