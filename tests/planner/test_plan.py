@@ -122,6 +122,45 @@ def test_the_optimiser__between_the_grids_points__does_no_worse_and_finds_the_sa
     assert np.median(fee[-64:]) < np.median(fee[:64])
 
 
+def test_the_optimiser__between_several_cooldowns_and_looks__tries_whole_bars_between_them() -> None:
+    wish = objective("risk-aversion", None, 5)
+    question = basket_question(
+        [random_history(1, 1_000)], [0.5], wish, COSTS, 100_000.0, (0.0, 40_000.0), (1.0, 5.0)
+    )
+    for family in question.families:
+        assert family.spans["cooldown"] == (0.0, 40_000.0, 3_600.0)
+        found = search(some_case(), wish, family.spans, family.fixed, 64, seed=1).parameters
+        assert set(found["look"]) == {1, 2, 3, 4, 5}
+        assert (found["cooldown"] % 3_600 == 0).all()
+        assert 5 < len(set(found["cooldown"])) <= 12
+        assert found["cooldown"].max() <= 40_000
+    # Of one there is nothing to look for.
+    (one, _) = basket_question([random_history(1, 1_000)], [0.5], wish, COSTS, 100_000.0, (7_200.0,)).families
+    assert not {"cooldown", "look"} & set(one.spans)
+    assert (one.fixed["cooldown"], one.fixed["look"]) == (7_200.0, 1.0)
+
+
+def test_the_rules_of_thumb__of_a_loan__are_fixed_leverage_a_month_and_200_over_175() -> None:
+    history = random_history(3, 2_000, hourly=0.004, gap=False)
+    wish = objective("risk-aversion", None, 2)
+    question = loan_question(history, AAVE_WETH, 1.65, wish, Costs(0.0, gas_units=0), (0, 0), 100_000.0)
+    thumbs = {
+        name: grid(loan_case(history, AAVE_WETH, Costs()).columns, **rule)[0]
+        for name, rule in question.thumbs.items()
+    }
+    case = loan_case(history, AAVE_WETH, Costs(0.0, gas_units=0))
+    lived = {name: case.path(rule) for name, rule in thumbs.items()}
+    daily, monthly = lived["fixed leverage, each day"], lived["back to target every 30 days"]
+    # Landing within the tolerance counts as there, so that some days need nothing.
+    assert len(daily.actions) > 50
+    assert len(monthly.actions) == 2_000 // 720
+    assert set(np.diff(monthly.actions.bar).tolist()) == {720}
+    near = lived["200 / 175 basis points of health"].actions
+    assert (np.abs(near.before / 1.65 - 1) >= 0.02 - 1e-9).all()
+    # Of 175 the chain's tolerance leaves 1 %.
+    assert np.abs(near.after / 1.65 - 1) == pytest.approx(0.01, abs=0.003)
+
+
 def test_the_optimiser__over_nothing__is_refused() -> None:
     wish = objective("risk-aversion", None, 5)
     with pytest.raises(Misconfigured, match="trigger cannot be looked for from 0.2 to 0.1"):
