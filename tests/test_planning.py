@@ -6,14 +6,17 @@ import json
 import re
 import shlex
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from keeper.cli import cli
 from keeper.domain.errors import Misconfigured
+from keeper.planning.groups import grouped
 
 SOME = ["--from", "2020-01-01", "--to", "2020-06-30"]
 
@@ -242,6 +245,44 @@ def test_a_plan__of_a_chance_that_cannot_be_shown__is_one_sentence(words: list[s
     )
     assert isinstance(done.exception, Misconfigured)
     assert sentence in str(done.exception)
+
+
+@pytest.mark.parametrize("kind", ["basket", "loan", "range"])
+def test_an_option__of_a_plan_and_of_a_backtest__is_one_and_the_same(kind: str) -> None:
+    tree: Any = typer.main.get_command(cli)
+    plan, backtest = (
+        {option.name: option for option in tree.commands[name].commands[kind].params}
+        for name in ("plan", "backtest")
+    )
+    shared = set(plan) & set(backtest) - {"target", "leverage", "cooldown", "look", "help"}
+    assert {"prices", "start", "fee_bps", "gas_units", "quotes", "latency", "capital", "as_json"} <= shared
+    for name in shared:
+        first, second = plan[name], backtest[name]
+        assert (first.opts, first.help) == (second.opts, second.help)
+    # A plan charges what acting costs; a backtest what it is told.
+    assert (plan["latency"].default, backtest["latency"].default) == (1, 0)
+    assert (plan["impact"].default, backtest["impact"].default) == (True, False)
+
+
+def test_a_group_of_options__of_a_command__comes_to_it_whole() -> None:
+    told: list[Any] = []
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Pair:
+        """Two options."""
+
+        first: int = 1
+        second: str = "two"
+
+    def command(own: float, pair: Any) -> None:
+        """What a user typed."""
+        told.append((own, pair))
+
+    command.__annotations__["pair"] = Pair
+    app = typer.Typer()
+    app.command()(grouped(command))
+    assert CliRunner().invoke(app, ["3.5", "--second", "zwei"]).exit_code == 0
+    assert told == [(3.5, Pair(first=1, second="zwei"))]
 
 
 def test_a_plan__on_dask_without_a_scheduler__is_refused() -> None:
