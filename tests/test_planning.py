@@ -6,14 +6,17 @@ import json
 import re
 import shlex
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from keeper.cli import cli
 from keeper.domain.errors import Misconfigured
+from keeper.planning.groups import grouped
 
 SOME = ["--from", "2020-01-01", "--to", "2020-06-30"]
 
@@ -131,6 +134,7 @@ def test_a_plan_of_a_loan__writes_the_rule_and_the_page_and_tells_both(tmp_path:
     assert (tmp_path / "plan.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     # The rule that was planned, lived again by a backtest with the same costs, is the same life.
     rule = found["planned"]["rule"]
+    assert [each["name"] for each in found["contest"]] == ["fixed band", "band following volatility"]
     again = told(
         "backtest", "loan", "--floor", repr(rule["floor"]), "--target", repr(rule["target"]),
         *(["--ceiling", repr(rule["ceiling"])] if rule["ceiling"] is not None else []),
@@ -164,7 +168,7 @@ def test_a_plan__as_a_table__names_its_rule_its_rivals_and_its_doubts(
         "equivalent fee",
         "Drawdown, most",
         "theory, aversion 5",
-        "The rule is the best of 200 tried",
+        "The rule is the best of 400 tried",
         "plan.html",
     ):
         assert word in done.stdout
@@ -188,7 +192,7 @@ def test_a_plan__told_several_cooldowns_and_looks__tries_each(tmp_path: Path) ->
     found = told(
         "plan", "basket", *words, "--cooldown", "0", "--cooldown", "86400", "--look", "1", "--look", "24"
     )
-    assert "The rule is the best of 800 tried" in found["doubts"][0]
+    assert "The rule is the best of 1,600 tried" in found["doubts"][0]
     assert found["planned"]["rule"]["cooldown"] in {0, 86_400}
 
 
@@ -214,7 +218,8 @@ def test_a_plan_of_a_loan__with_a_chance_to_keep_to__tells_its_interval_in_json_
     assert (bound["at_most"], bound["confidence"], bound["days"]) == (0.2, 0.9, 30)
     low, high = bound["interval"]
     assert 0 <= low <= bound["estimate"] <= high <= 0.2
-    assert bound["interval_confidence"] == pytest.approx(1 - 0.1 / 2 ** (bound["attempts"] - 1))
+    # A plan chooses twice, among fixed bands and among those that follow volatility, and shares its error.
+    assert bound["interval_confidence"] == pytest.approx(1 - 0.05 / 2 ** (bound["attempts"] - 1))
     sentence = f"{bound['estimate']:.2%} of {bound['paths']} histories of 30 days"
     assert sentence in (tmp_path / "plan.html").read_text(encoding="utf-8")
     done = CliRunner().invoke(cli, ["plan", "loan", *words], catch_exceptions=False)
@@ -240,6 +245,44 @@ def test_a_plan__of_a_chance_that_cannot_be_shown__is_one_sentence(words: list[s
     )
     assert isinstance(done.exception, Misconfigured)
     assert sentence in str(done.exception)
+
+
+@pytest.mark.parametrize("kind", ["basket", "loan", "range"])
+def test_an_option__of_a_plan_and_of_a_backtest__is_one_and_the_same(kind: str) -> None:
+    tree: Any = typer.main.get_command(cli)
+    plan, backtest = (
+        {option.name: option for option in tree.commands[name].commands[kind].params}
+        for name in ("plan", "backtest")
+    )
+    shared = set(plan) & set(backtest) - {"target", "leverage", "cooldown", "look", "help"}
+    assert {"prices", "start", "fee_bps", "gas_units", "quotes", "latency", "capital", "as_json"} <= shared
+    for name in shared:
+        first, second = plan[name], backtest[name]
+        assert (first.opts, first.help) == (second.opts, second.help)
+    # A plan charges what acting costs; a backtest what it is told.
+    assert (plan["latency"].default, backtest["latency"].default) == (1, 0)
+    assert (plan["impact"].default, backtest["impact"].default) == (True, False)
+
+
+def test_a_group_of_options__of_a_command__comes_to_it_whole() -> None:
+    told: list[Any] = []
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Pair:
+        """Two options."""
+
+        first: int = 1
+        second: str = "two"
+
+    def command(own: float, pair: Any) -> None:
+        """What a user typed."""
+        told.append((own, pair))
+
+    command.__annotations__["pair"] = Pair
+    app = typer.Typer()
+    app.command()(grouped(command))
+    assert CliRunner().invoke(app, ["3.5", "--second", "zwei"]).exit_code == 0
+    assert told == [(3.5, Pair(first=1, second="zwei"))]
 
 
 def test_a_plan__on_dask_without_a_scheduler__is_refused() -> None:

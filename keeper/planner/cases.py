@@ -24,7 +24,7 @@ from keeper.planner.simulate_basket import BasketHistory
 from keeper.planner.simulate_loan import Lending, LoanHistory
 from keeper.planner.simulate_range import RangeHistory
 from keeper.planner.terms import aside_note
-from keeper.planner.volatility import ewma_variance
+from keeper.planner.volatility import fed, move
 
 FIXED: Final = 0
 WITH_VOLATILITY: Final = 1
@@ -35,8 +35,12 @@ SCALINGS: Final = ("fixed", "with volatility", "against volatility")
 REFERENCE: Final = 0.8
 """The yearly volatility at which a scaled band is as wide as its rule says."""
 
-_WIDEST: Final = 4.0
-_DECAY_A_DAY: Final = 0.94
+WIDEST: Final = 4.0
+"""How many times wider, or narrower, a scaled band may become."""
+
+HORIZON: Final = 7 * 86_400
+"""Seconds over which a rule that follows volatility counts its sigmas."""
+
 _ACTED: Final = [COLUMNS.index(name) for name in ("trades", "failed", "liquidations")]
 
 
@@ -73,18 +77,22 @@ class Case(Protocol):
         """The same position over some of the bars."""
 
 
-def scales_of(price: Floats, seconds: int) -> Floats:
-    """One row per scaling, one column per bar; none knows a later price than its bar's close.
+def scales_of(price: Floats, moment: Ints, unknown: float = WIDEST) -> Floats:
+    """One row per scaling, one column per bar, by the chain's volatility as it stood before the bar closed.
 
-    An exponentially weighted volatility, of daily decay 0.94, that starts from the reference; a band is at most four
-    times wider or narrower than its rule says.
+    A band is at most four times wider or narrower than its rule says. While volatility is not known one that moves with
+    it is as wide as `unknown`, and one that moves against it, which no contract has, as its rule says.
     """
-    a_bar = REFERENCE**2 * seconds / YEAR
-    returns = np.diff(np.log(price))
-    after = ewma_variance(returns, _DECAY_A_DAY ** (seconds / 86_400), a_bar)
-    ratio = np.sqrt(np.concatenate(([a_bar], after)) / a_bar)
-    bounded = np.clip(ratio, 1.0 / _WIDEST, _WIDEST)
-    return np.vstack((np.ones(len(price)), bounded, 1.0 / bounded))
+    sigma = fed(price, moment)
+    bounded = np.clip(sigma / REFERENCE, 1.0 / WIDEST, WIDEST)
+    with_it, against = np.where(sigma > 0, bounded, unknown), np.where(sigma > 0, 1.0 / bounded, 1.0)
+    return np.vstack((np.ones(len(price)), with_it, against))
+
+
+def moves_of(price: Floats, moment: Ints) -> Floats:
+    """One standard deviation over the horizon at each bar, by that same volatility; inf while it is not known."""
+    sigma = fed(price, moment)
+    return np.where(sigma > 0, move(sigma, HORIZON), np.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +185,7 @@ def basket_case(
     gas, notes = costs.gas_money(first)
     relative = closes[:, 0] / closes[:, -1]
     history = BasketHistory(
-        first.moment, opens, closes, gas, ideal, scales_of(relative, first.seconds), first.day
+        first.moment, opens, closes, gas, ideal, scales_of(relative, first.moment), first.day
     )
     told = tuple(dict.fromkeys(note for each in bars for note in each.notes))
     return BasketCase(
@@ -233,7 +241,7 @@ class LoanCase:
                 history.gas[at],
                 history.supplied[at],
                 history.borrowed[at],
-                np.ascontiguousarray(history.scales[:, at]),
+                history.moves[at],
                 history.day,
             ),
         )
@@ -263,7 +271,7 @@ def loan_case(
         gas,
         np.exp(supply_rate * apart),
         np.exp(borrow_rate * apart),
-        scales_of(history.close, history.seconds),
+        moves_of(history.close, history.moment),
         history.day,
     )
     return LoanCase(
@@ -363,7 +371,8 @@ def range_case(
         np.log(history.high),
         growth,
         gas,
-        scales_of(history.close, history.seconds),
+        # A range is laid before anything was measured, and no contract has one that follows.
+        scales_of(history.close, history.moment, unknown=1.0),
         history.day,
     )
     return RangeCase(

@@ -24,7 +24,10 @@
 10. **Years are bars**, times their length, over 365.25 days: an hour missing from the data counts for nothing but the
     interest of a loan and the clock of a cooldown, which go by the time stamps.
 11. **An action that would eat the whole position up is not taken**, and one that no sale can carry is not either.
-12. **A rule's other terms are left out**, each for the reason that `terms.py` gives, and every report says which.
+12. **Volatility is the chain's own measure, of the closes before the bar judged** (`volatility.fed`); while it is not
+    known, for a week and three days after the last bar, a loan's floor is at its highest and a basket's band at its
+    widest.
+13. **A rule's other terms are left out**, each for the reason that `terms.py` gives, and every report says which.
 
 How far a chain may be from all that is said here too: `tests/planner/test_parity.py` plays hours of Black Thursday
 through the contracts with the real keeper, for each kind, and lives them through by these conventions. The actions are

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from pathlib import Path as FilePath
 from typing import Final
 
@@ -17,11 +18,11 @@ import numpy as np
 from keeper.domain.errors import Misconfigured
 from keeper.planner import bootstrap, crashes, metrics
 from keeper.planner.bars import History
-from keeper.planner.cases import SCALINGS, BasketCase, Case
+from keeper.planner.cases import BasketCase, Case
 from keeper.planner.chance import Bound, Held, first_that_keeps, paths_for
 from keeper.planner.costs import Costs
 from keeper.planner.ensemble import FIGURES, Lives, ensemble, live_through, share_best
-from keeper.planner.findings import Findings, Lived
+from keeper.planner.findings import Contender, Findings, Lived
 from keeper.planner.frontier import Frontier, TheoryPoint, frontier, theory_point
 from keeper.planner.objectives import Objective
 from keeper.planner.results import YEAR, Floats, Kind, Path, Scores
@@ -64,11 +65,45 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """Rules of one sort, told apart by what volatility does to their band; one that no contract takes is only told of.
+
+    `choices` are a grid's, `spans` the optimiser's, `fixed` its other columns.
+    """
+
+    name: str
+    choices: Mapping[str, Sequence[float] | Floats | float]
+    spans: Mapping[str, Span]
+    fixed: Mapping[str, float]
+    is_on_chain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A family's scores, and what they are ranked by; infinite for all before the first that keeps to a bound."""
+
+    family: Family
+    scores: Scores
+    fee: Floats
+    held: Held | None = None
+
+    @property
+    def best(self) -> int:
+        return int(np.argmin(self.fee))
+
+    @property
+    def is_found(self) -> bool:
+        return math.isfinite(self.fee[self.best])
+
+    def rule(self, case: Case) -> Floats:
+        return np.array([self.scores.parameters[name][self.best] for name in case.columns])
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What is planned: histories, how a case is made of them, the wish, the costs, and which rules to try.
 
-    `build` travels to other processes, so it is no closure. `choices` are a grid's, `spans` the optimiser's, `fixed`
-    its other columns.
+    `build` travels to other processes, so it is no closure.
     """
 
     kind: Kind
@@ -77,9 +112,7 @@ class Question:
     build: Callable[[Sequence[History]], Case]
     objective: Objective
     costs: Costs
-    choices: Mapping[str, Sequence[float] | Floats | float]
-    spans: Mapping[str, Span]
-    fixed: Mapping[str, float]
+    families: tuple[Family, ...]
     thumbs: Mapping[str, Mapping[str, float]]
     assets: Assets = field(default_factory=Assets)
 
@@ -97,22 +130,20 @@ def plan(
     if bound is not None and bound.figure == "liquidations" and case.kind != "loan":
         raise Misconfigured(f"plan: a {case.kind} has no chance of liquidation to bound")
     wish, g = question.objective, question.objective.risk_aversion
-    rules = grid(case.columns, **question.choices)
-    swept = sweep(case, rules, effort.backend, effort.workers, effort.folder, tell("sweep"))
-    scores = swept
-    if effort.trials > 0 and question.spans:
-        tried = search(case, wish, question.spans, question.fixed, effort.trials, effort.seed, tell("search"))
-        scores = _together(swept, tried)
-    fee = wish.fee(scores)
-    best = int(np.argmin(fee))
-    if not math.isfinite(fee[best]):
+    tried = _tried(case, question, effort, tell)
+    on_chain = [each for each in tried if each.family.is_on_chain]
+    scores = reduce(_together, (each.scores for each in on_chain))
+    if not any(each.is_found for each in on_chain):
         raise Misconfigured(f"plan: none of {len(scores)} rules keeps to {wish.said}; allow more")
-    every = np.column_stack([scores.parameters[name] for name in case.columns])
-    held = None
     if bound is not None:
-        best, fee, held = _bounded(bound, question, every, fee, effort, tell("bound"))
+        tried = _bounded(bound, question, tried, effort, tell)
+        on_chain = [each for each in tried if each.family.is_on_chain]
+    fee = np.concatenate([each.fee for each in on_chain])
+    first = min(on_chain, key=lambda each: float(each.fee[each.best]))
+    best = first.rule(case)
+    others = [each for each in tried if each is not first and each.is_found]
     thumbs = {name: _rule(case, name, rule) for name, rule in question.thumbs.items()}
-    named = {"planned": every[best], **thumbs}
+    named = {"planned": best, **{f"best {each.family.name}": each.rule(case) for each in others}, **thumbs}
     table = np.vstack(list(named.values()))
     lives = None
     if effort.paths > 0:
@@ -126,10 +157,10 @@ def plan(
             folder=effort.folder,
             on_progress=tell("paths"),
         )
-    path = case.path(every[best])
+    path = case.path(best)
     told = tuple(_lived(name, rule, case, g, lives, at) for at, (name, rule) in enumerate(named.items()))
     folds = (
-        walk_forward(case, rules, wish, effort.folds, effort.backend, effort.workers)
+        walk_forward(case, _grids(case, question), wish, effort.folds, effort.backend, effort.workers)
         if effort.folds > 0
         else ()
     )
@@ -156,37 +187,88 @@ def plan(
         doubts=(*_doubts(case, scores, fee, thumbs, lives, g, effort.seed), *outside(told)),
         notes=case.notes,
         rule_file=rule_file(case.kind, told[0].rule, path, question.assets),
-        held=held,
+        held=first.held,
+        contest=tuple(
+            Contender(
+                each.family.name,
+                told[at].rule,
+                float(each.fee[each.best]),
+                each.family.is_on_chain,
+                _ahead(case, lives, at, g),
+            )
+            for at, each in enumerate((first, *others))
+        ),
     )
+
+
+def _tried(case: Case, question: Question, effort: Effort, tell: Callable[[str], OnProgress]) -> list[_Tried]:
+    """Each family swept over its grid and searched between its points, with an even share of the trials."""
+    wish, found = question.objective, []
+    share, rest = divmod(effort.trials, len(question.families))
+    for at, family in enumerate(question.families):
+        rules = grid(case.columns, **family.choices)
+        scores = sweep(
+            case, rules, effort.backend, effort.workers, effort.folder, tell(f"sweep, {family.name}")
+        )
+        trials = share + (at < rest)
+        if trials > 0 and family.spans:
+            search_told = tell(f"search, {family.name}")
+            scores = _together(
+                scores, search(case, wish, family.spans, family.fixed, trials, effort.seed, search_told)
+            )
+        found.append(_Tried(family, scores, wish.fee(scores)))
+    return found
+
+
+def _grids(case: Case, question: Question) -> Floats:
+    return np.vstack([grid(case.columns, **each.choices) for each in question.families if each.is_on_chain])
+
+
+def _ahead(case: Case, lives: Lives | None, at: int, risk_aversion: float) -> float | None:
+    """On what share of histories that might have been the planned rule is better than the one told of there."""
+    if lives is None or at == 0:
+        return None
+    rows = -lives.figures["final_value"] if case.kind == "range" else lives.certainty_fee_bps(risk_aversion)
+    return float(np.mean(rows[:, 0] < rows[:, at]))
 
 
 def _bounded(
-    bound: Bound, question: Question, rules: Floats, fee: Floats, effort: Effort, on_progress: OnProgress
-) -> tuple[int, Floats, Held]:
-    """The best rule that keeps to the bound over paths, with the ranks of all but those better that do not."""
-    order = np.argsort(fee, kind="stable")
-    order = order[np.isfinite(fee[order])]
-    paths = paths_for(bound, effort.bound_paths)
+    bound: Bound,
+    question: Question,
+    tried: Sequence[_Tried],
+    effort: Effort,
+    tell: Callable[[str], OnProgress],
+) -> list[_Tried]:
+    """Each family with its best rule that keeps to the bound over paths ranked before all others."""
+    choosing = sum(each.is_found for each in tried)
+    paths = paths_for(bound, effort.bound_paths, choosing)
     drawn = ensemble(question.histories, question.build, effort.seed)
-    found = first_that_keeps(
-        bound,
-        drawn,
-        rules[order],
-        paths,
-        backend=effort.backend,
-        workers=effort.workers,
-        folder=effort.folder,
-        on_progress=on_progress,
-    )
-    if found is None:
-        raise Misconfigured(
-            f"plan: none of {len(order)} rules is shown to keep to {question.objective.said}; allow more, or draw more "
-            f"than {paths} (--bound-paths)"
+    columns = drawn.build(drawn.histories).columns
+    kept = []
+    for each in tried:
+        order = np.argsort(each.fee, kind="stable")
+        order = order[np.isfinite(each.fee[order])]
+        every = np.column_stack([each.scores.parameters[name] for name in columns])
+        found = first_that_keeps(
+            bound,
+            drawn,
+            every[order],
+            paths,
+            choosing,
+            effort.backend,
+            effort.workers,
+            effort.folder,
+            tell(f"bound, {each.family.name}"),
         )
-    at, held = found
-    kept = fee.copy()
-    kept[order[:at]] = np.inf
-    return int(order[at]), kept, held
+        fee = each.fee.copy()
+        fee[order if found is None else order[: found[0]]] = np.inf
+        kept.append(replace(each, fee=fee, held=None if found is None else found[1]))
+    if not any(each.is_found and each.family.is_on_chain for each in kept):
+        raise Misconfigured(
+            f"plan: none of {sum(len(each.fee) for each in kept)} rules is shown to keep to {question.objective.said}; "
+            f"allow more, or draw more than {paths} (--bound-paths)"
+        )
+    return kept
 
 
 def _rule(case: Case, name: str, rule: Mapping[str, float]) -> Floats:
@@ -286,10 +368,10 @@ def _doubts(
             said.append(
                 f"Its {name} of {values[best]:.4g} is at the edge of what was tried: look farther out."
             )
-    scaling = SCALINGS[int(scores.parameters["scale"][best])]
-    if scaling != SCALINGS[0]:
+    if any(scores.parameters[name][best] > 0 for name in ("scale", "sigmas") if name in scores.parameters):
         said.append(
-            f"Its band moves {scaling}: as wide as it says at 80 % a year, at most four times wider or narrower."
+            "Its band follows volatility, which somebody must have measured on the chain: until then it is at its "
+            f"{'highest' if case.kind == 'loan' else 'widest'}."
         )
     return said
 

@@ -21,12 +21,16 @@ from typing import Any, Final
 from keeper.domain.errors import Misconfigured
 from keeper.domain.ranges import UNBOUNDED_HIGH, UNBOUNDED_LOW
 from keeper.domain.units import BPS
+from keeper.planner.cases import HORIZON, REFERENCE, WIDEST, WITH_VOLATILITY
 from keeper.planner.results import Kind
 from keeper.planner.theory.passage import health_of
+from keeper.planner.volatility import move
 
 Rule = dict[str, float]
 _TICK: Final = math.log(1.0001)
 _EVEN: Final = 1e-6
+_ROUNDED: Final = 5.0
+"""Basis points that rounding the sigmas and the band may have left between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +118,68 @@ def _loan(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
     return {
         "ceiling": math.inf,
         **band,
+        **_following(name, told),
         "cooldown": float(told.get("cooldown", 0)),
         "speed": speed or 1.0,
     }
 
 
+def _following(name: str, told: Mapping[str, Any]) -> Rule:
+    """What a floor that follows volatility adds: told in health by the chain, and in basis points by a file's terms."""
+    terms = told.get("terms", {})
+    if "highest" not in told and "highest_bps" not in terms:
+        return {}
+    if told.get("unit") == "leverage" or terms.get("in_leverage"):
+        raise Misconfigured(
+            f"compare: {name} follows volatility in leverage, and a floor of health is simulated"
+        )
+    highest = float(told["highest"]) if "highest" in told else float(terms["highest_bps"]) / BPS
+    sigmas = float(told["sigmas"]) if "sigmas" in told else float(terms["sigmas_bps"]) / BPS
+    horizon = float(told["horizon"] if "horizon" in told else terms["horizon"])
+    # Over another time as many sigmas move a price by the root of it.
+    return {"highest": highest, "sigmas": sigmas * math.sqrt(horizon / HORIZON)}
+
+
 def _basket_in_file(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
     """As a plan writes it; how often to look stands in no rule."""
+    if told.get("sigmas_bps", 0):
+        return _basket_following(name, told, setting)
     assets = [(float(each["target_bps"]), float(each["band_bps"])) for each in told["assets"]]
     return _basket(name, told, assets, is_relative=bool(told.get("relative", False)), setting=setting)
+
+
+def _basket_following(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
+    """An asset and money, and a band that a reference volatility has in the middle of what it may be."""
+    shares = [
+        tuple(float(each.get(key, 0)) for key in ("target_bps", "band_bps", "widest_bps"))
+        for each in told["assets"]
+    ]
+    _require_targets(name, sorted(each[0] / BPS for each in shares), sorted(setting.targets))
+    _refuse(name, told, {"cap_bps": BPS, "relative": False})
+    sigmas, horizon = float(told["sigmas_bps"]) / BPS, float(told["horizon"])
+    trigger = sigmas * float(move(REFERENCE, horizon))
+    narrow, wide = trigger / WIDEST * BPS, min(trigger * WIDEST, 1.0) * BPS
+    moving = [each for each in shares if each[1] < each[2]]
+    if (
+        len(shares) != 2
+        or len(moving) != 1
+        or not _near(moving[0][1], narrow)
+        or not _near(moving[0][2], wide)
+    ):
+        raise Misconfigured(
+            f"compare: {name} follows volatility otherwise than is simulated, one asset beside money and its band from "
+            f"{narrow:.0f} to {wide:.0f} basis points at these sigmas"
+        )
+    return {
+        "trigger": trigger,
+        "destination": trigger * float(told["destination_bps"]) / BPS,
+        "cooldown": float(told.get("cooldown", 0)),
+        "scale": float(WITH_VOLATILITY),
+    }
+
+
+def _near(bps: float, other: float) -> bool:
+    return abs(bps - other) <= _ROUNDED
 
 
 def _basket_on_chain(name: str, told: Mapping[str, Any], setting: Setting) -> Rule:
@@ -146,7 +203,7 @@ def _basket(
         raise Misconfigured(
             f"compare: {name} has a band of its own for each asset, and one is simulated for all"
         )
-    _refuse(name, told, {"sigmas_bps": 0, "cap_bps": BPS})
+    _refuse(name, told, {"cap_bps": BPS, "sigmas_bps": 0})
     return {
         "trigger": bands[0],
         "destination": bands[0] * float(told["destination_bps"]) / BPS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import optuna
@@ -20,7 +20,14 @@ from keeper.planner.results import Floats, Scores
 from keeper.planner.sweep import OnProgress, grid, scores_of
 
 BATCH: Final = 64
-Span = tuple[float, float]
+
+
+class Span(NamedTuple):
+    """From where to where to look; with a `step`, in whole steps from `low`, of seconds or bars."""
+
+    low: float
+    high: float
+    step: float = 0.0
 
 
 def search(
@@ -36,9 +43,9 @@ def search(
 
     A span that begins above 0 is searched by ratio, one that begins at 0 by difference.
     """
-    for name, (low, high) in spans.items():
-        if not 0 <= low < high:
-            raise Misconfigured(f"search: {name} cannot be looked for from {low} to {high}")
+    for name, span in spans.items():
+        if not 0 <= span.low < span.high:
+            raise Misconfigured(f"search: {name} cannot be looked for from {span.low} to {span.high}")
     study = _study(seed)
     found: list[Floats] = []
     rows: list[Floats] = []
@@ -46,9 +53,7 @@ def search(
         asked = [study.ask() for _ in range(min(BATCH, trials - done))]
         rules = []
         for trial in asked:
-            chosen = {
-                name: trial.suggest_float(name, low, high, log=low > 0) for name, (low, high) in spans.items()
-            }
+            chosen = {name: _suggested(trial, name, span) for name, span in spans.items()}
             rules.append(grid(case.columns, **chosen, **fixed))
         # A rule that contradicts itself is none, and its trial told so.
         good = [at for at, rule in enumerate(rules) if len(rule)]
@@ -69,6 +74,13 @@ def search(
     if not found:
         raise Misconfigured("search: no rule between these spans makes sense")
     return scores_of(case, np.vstack(found), np.vstack(rows))
+
+
+def _suggested(trial: optuna.Trial, name: str, span: Span) -> float:
+    if span.step:
+        steps = trial.suggest_int(name, 0, int((span.high - span.low) / span.step))
+        return span.low + steps * span.step
+    return trial.suggest_float(name, span.low, span.high, log=span.low > 0)
 
 
 def _study(seed: int) -> optuna.Study:

@@ -48,9 +48,10 @@ from keeper.planner.tally import (
     end,
 )
 
-RULE: Final = ("floor", "target", "ceiling", "cooldown", "look", "scale", "speed")
-"""The columns of a loan's rules: healths (no ceiling: inf; no rule: a floor of 0), seconds, bars, row of the scales,
-and the share of the way to the target that one action goes.
+RULE: Final = ("floor", "target", "ceiling", "cooldown", "look", "sigmas", "highest", "speed")
+"""The columns of a loan's rules: healths (no ceiling: inf; no rule: a floor of 0), seconds, bars, how many standard
+deviations a floor that follows volatility bears (0: it is fixed) and the health it rises to, and the share of the way
+to the target that one action goes.
 """
 
 _WAD: Final = 1e18
@@ -64,8 +65,8 @@ _BITES: Final = 32
 class LoanHistory(NamedTuple):
     """Bars of the collateral's price in the debt; `moment` unix seconds of the close; `gas` money per action.
 
-    `supplied` and `borrowed` are what one unit of either grows to since the last bar; each row of `scales` is the
-    power to which a rule's healths are raised at each bar.
+    `supplied` and `borrowed` are what one unit of either grows to since the last bar; `moves` is one standard deviation
+    of the price over a rule's horizon, of volatility as known before each bar's close, and inf where it is not known.
     """
 
     moment: Ints
@@ -75,7 +76,7 @@ class LoanHistory(NamedTuple):
     gas: Floats
     supplied: Floats
     borrowed: Floats
-    scales: Floats
+    moves: Floats
     day: int
 
 
@@ -135,6 +136,16 @@ def aim_of(health: float, floor: float, target: float, ceiling: float, speed: fl
     if health < target:
         return min(max(aim, floor / (1.0 - _OFF_EDGE)), target)
     return max(min(aim, ceiling / (1.0 + _OFF_EDGE)), target)
+
+
+@compiled
+def standing(
+    floor: float, target: float, ceiling: float, sigmas: float, highest: float, moved: float
+) -> tuple[float, float, float]:
+    """The band as volatility has it, as `loan_band.standing` does: all as much higher as the floor is."""
+    low = min(max(np.exp(sigmas * moved), floor), highest)
+    raised = low / floor
+    return low, target * raised, ceiling * raised
 
 
 @compiled
@@ -245,7 +256,7 @@ def live(
     It starts on its target. A loan of which nothing is left ends there, worth nothing.
     """
     floor, target, ceiling = rule[0], rule[1], rule[2]
-    cooldown, look, scale, speed = int(rule[3]), int(rule[4]), int(rule[5]), rule[6]
+    cooldown, look, sigmas, highest, speed = int(rule[3]), int(rule[4]), rule[5], rule[6], rule[7]
     threshold, closes, moment, gas = lending.threshold, history.closes, history.moment, history.gas
     bins = np.empty((BINS, 2))
     tally = begin(row, bins, capital)
@@ -257,9 +268,8 @@ def live(
     for i in range(len(moment)):
         price = closes[i]
         ideal_return = 0.0
-        if scale > 0:
-            widened = history.scales[scale, i]
-            low, aim, high = floor**widened, target**widened, ceiling**widened
+        if sigmas > 0.0:
+            low, aim, high = standing(floor, target, ceiling, sigmas, highest, history.moves[i])
         if i > 0:
             supplied, borrowed = history.supplied[i], history.borrowed[i]
             held[0] *= supplied
@@ -284,7 +294,7 @@ def live(
         health = health_of(held[0] * price, held[1], threshold)
         value = held[0] * price - held[1] + held[2]
         if value <= 0.0:
-            tally = count_bar(tally, bins, 0.0, ideal_return, health - target, history.day)
+            tally = count_bar(tally, bins, 0.0, ideal_return, health - aim, history.day)
             break
         if due < 0 and (i + 1) % look == 0:
             side = breached_side(moment[i], last_acted, cooldown, held[1], health, low, high)
@@ -295,7 +305,7 @@ def live(
                 if _attempt(side, held, price, step, lending, charges, gas[i], i, row, log):
                     last_acted = moment[i]
                     value = held[0] * price - held[1] + held[2]
-        deviation = health - target if held[1] > 0.0 else 0.0
+        deviation = health - aim if held[1] > 0.0 else 0.0
         tally = count_bar(tally, bins, value, ideal_return, deviation, history.day)
         if len(bars) > 0:
             ideal *= 1.0 + ideal_return

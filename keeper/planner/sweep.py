@@ -36,6 +36,8 @@ DEFAULTS: Final[Mapping[str, float]] = {
     "cooldown": 0.0,
     "look": 1.0,
     "scale": 0.0,
+    "sigmas": 0.0,
+    "highest": 0.0,
 }
 """What a rule's columns are where nothing is said."""
 
@@ -45,10 +47,11 @@ OnProgress = Callable[[int, int], None]
 def grid(columns: Sequence[str], **choices: Sequence[float] | Floats | float) -> Floats:
     """Every combination of the choices as rules of these columns; those that contradict themselves are left out.
 
-    `destination_share` and `trigger_share` are read as shares of the trigger and of a range's width.
+    `destination_share` and `trigger_share` are read as shares of the trigger and of a range's width, `highest_share` as
+    how many times a loan's floor its highest is.
     """
     lists = {name: np.atleast_1d(np.asarray(values, dtype=np.float64)) for name, values in choices.items()}
-    known = {*columns, "destination_share", "trigger_share"}
+    known = {*columns, "destination_share", "trigger_share", "highest_share"}
     if strange := sorted(set(lists) - known):
         raise Misconfigured(f"sweep: a rule has no {', '.join(strange)}; it has {', '.join(columns)}")
     names = list(lists)
@@ -58,6 +61,8 @@ def grid(columns: Sequence[str], **choices: Sequence[float] | Floats | float) ->
         found["trigger"] = found.pop("trigger_share") * found["width"]
     if "destination_share" in found:
         found["destination"] = found.pop("destination_share") * found["trigger"]
+    if "highest_share" in found:
+        found["highest"] = found.pop("highest_share") * found["floor"]
     rules = np.empty((len(cells), len(columns)))
     for at, name in enumerate(columns):
         if name not in found and name not in DEFAULTS:
@@ -76,6 +81,10 @@ def _sensible(columns: Sequence[str], rules: Floats) -> Any:
     if "floor" in of:
         good &= (of["floor"] < of["target"]) & (of["target"] < of["ceiling"]) & (of["target"] > 1)
         good &= (of["floor"] == 0) | (of["floor"] > 1)
+    if "sigmas" in of:
+        follows = of["sigmas"] > 0
+        good &= (of["sigmas"] >= 0) & np.where(follows, of["highest"] > of["floor"], of["highest"] == 0)
+        good &= ~follows | (of["floor"] > 1)
     if "width" in of:
         good &= (of["width"] > 0) & (of["trigger"] > 0) & (of["hold"] >= 1) & (of["deviation"] > 0)
     if "speed" in of:

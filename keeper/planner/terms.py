@@ -22,6 +22,9 @@ LIVED: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
             "band_bps": "trigger",
             "relative": "is_relative",
             "destination_bps": "destination",
+            "widest_bps": "four times the trigger, where the band follows volatility",
+            "sigmas_bps": "the trigger, at a volatility of 80 % a year",
+            "horizon": "a week",
             "cooldown": "cooldown",
             "limits": "its cooldown",
         },
@@ -33,6 +36,10 @@ LIVED: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
             "ceiling_bps": "ceiling",
             "in_leverage": "the healths of those leverages",
             "speed_bps": "speed",
+            "highest_bps": "highest",
+            "sigmas_bps": "sigmas",
+            "horizon": "a week",
+            "feed": "the history's closes, each counted",
             "cooldown": "cooldown",
         },
         "range": {
@@ -55,8 +62,6 @@ _LOSSES: Final = "no budget of losses runs out"
 _SLIPPAGE: Final = "no action is refused for what it loses"
 _GAS: Final = "no action waits for cheaper gas"
 _BOUNTY: Final = "no bounty is paid"
-_SCALED: Final = "a band that follows volatility is scaled by that of the bars, a quarter to fourfold"
-_STILL: Final = "a floor does not follow volatility"
 
 ASIDE: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
     {
@@ -64,9 +69,6 @@ ASIDE: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
             "max_age": "every price is believed",
             "low": "every price is believed",
             "high": "every price is believed",
-            "widest_bps": _SCALED,
-            "sigmas_bps": _SCALED,
-            "horizon": _SCALED,
             "cap_bps": "a weight has no cap but its band",
             "max_step": "an action goes all the way at once",
             "spot_bps": "pools agree with prices",
@@ -99,10 +101,6 @@ ASIDE: Final[Mapping[Kind, Mapping[str, str]]] = MappingProxyType(
             "bounty_cap": _BOUNTY,
             "budget": _LOSSES,
             "window": _LOSSES,
-            "highest_bps": _STILL,
-            "sigmas_bps": _STILL,
-            "horizon": _STILL,
-            "feed": _STILL,
         },
         "range": {
             "cutoff_low": "no price makes it leave the pool",

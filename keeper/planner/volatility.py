@@ -1,22 +1,64 @@
-"""How volatile a history was: estimators from closes, and from bars with their extremes.
+"""How volatile a history was: what the chain measures of it, and estimators from closes and from extremes.
 
-All return a year's volatility unless they say variance; `seconds` is a bar's length.
+Rules that follow volatility are lived through with `fed`, as the contract has it. All return a year's volatility unless
+they say variance; `seconds` is a bar's length.
 
 Assumes: bars follow each other without a gap; prices are positive. Between looks the true extremes are missed, so that
 the estimators from extremes read a few per cent low.
 Source: J.P. Morgan RiskMetrics 1996; Parkinson 1980; Garman and Klass 1980; Rogers and Satchell 1991; Yang and Zhang
-2000, with its k of 0.34 / (1.34 + (n + 1) / (n - 1)).
+2000, with its k of 0.34 / (1.34 + (n + 1) / (n - 1)); contracts/Volatility.vy for `fed`.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 from scipy import signal
 
 from keeper.domain.errors import Misconfigured
-from keeper.planner.results import YEAR, Floats
+from keeper.domain.volatility import MOST_AGE
+from keeper.planner.compiled import compiled
+from keeper.planner.results import YEAR, Floats, Ints
+
+HALF_LIFE: Final = 7 * 86_400
+MIN_INTERVAL: Final = 3_600
+"""Seconds, of the Volatility that the devnet deploys."""
+_MOST_RETURN: Final = 0.5
+_YEAR_ON_CHAIN: Final = 365 * 86_400
+
+
+def fed(close: Floats, moment: Ints, half_life: int = HALF_LIFE, least: int = MIN_INTERVAL) -> Floats:
+    """The sigma that Volatility.vy has at each bar, of the closes before it alone, poked at each; 0 where not known.
+
+    That is before a half-life of returns was gathered, and three days after the last. In floats: within 1e-9 of the
+    contract's (`tests/planner/test_volatility_on_chain.py`).
+    """
+    return _fed(np.asarray(close, np.float64), np.asarray(moment, np.int64), half_life, least)
+
+
+@compiled
+def _fed(close: Floats, moment: Ints, half_life: int, least: int) -> Floats:
+    found = np.zeros(len(close))
+    variance, gathered = 0.0, 0
+    answer, counted = close[0], moment[0]
+    for i in range(1, len(close)):
+        elapsed = moment[i] - counted
+        if gathered >= half_life and elapsed <= MOST_AGE:
+            found[i] = math.sqrt(variance * _YEAR_ON_CHAIN / (1.0 - 2.0 ** (-gathered / half_life)))
+        if elapsed >= least:
+            size = min(abs(math.log(close[i] / answer)), _MOST_RETURN)
+            kept = 2.0 ** (-elapsed / half_life)
+            variance = variance * kept + size * size / elapsed * (1.0 - kept)
+            gathered += elapsed
+            answer, counted = close[i], moment[i]
+    return found
+
+
+def move(sigma: float | Floats, horizon: float) -> Floats:
+    """How far a log-price moves in one standard deviation over the horizon, in seconds, as the chain's year has it."""
+    return np.asarray(sigma * math.sqrt(horizon / _YEAR_ON_CHAIN))
 
 
 def realised(close: Floats, seconds: int) -> float:

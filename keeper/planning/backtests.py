@@ -11,36 +11,9 @@ import typer
 
 from keeper.domain.errors import Misconfigured
 from keeper.planning.figures import say
-from keeper.planning.inputs import band_of, costs_of, histories, scale
-from keeper.planning.options import (
-    SETTINGS,
-    Aversion,
-    Bonus,
-    Borrow,
-    Capital,
-    CloseFactor,
-    Column,
-    Cooldown,
-    Depth,
-    End,
-    Ether,
-    Failures,
-    FeeBps,
-    Gas,
-    Gwei,
-    Json,
-    Latency,
-    Look,
-    Premium,
-    Prices,
-    Quotes,
-    Scaling,
-    Start,
-    Supply,
-    Threshold,
-    Walk,
-    Yield,
-)
+from keeper.planning.groups import Bars, LentFree, Paced, Uncharged, UnchargedRange, grouped
+from keeper.planning.inputs import band_of, scale
+from keeper.planning.options import SETTINGS, Aversion, Json, Scaling, Yield
 
 if TYPE_CHECKING:
     from keeper.planner.cases import Case
@@ -49,28 +22,17 @@ backtest = typer.Typer(help="Live one rule through a history.", **SETTINGS)
 
 
 @backtest.command("basket")
+@grouped
 def backtest_basket(
     target: Annotated[list[float], typer.Option(help="A weight per asset; what is left is money.")],
+    bars: Bars,
+    charged: Uncharged,
+    paced: Paced,
     trigger: Annotated[float, typer.Option(help="How far a weight may stray.", min=0)] = 0.05,
     destination: Annotated[float, typer.Option(help="How far off target to land; 0 is on it.", min=0)] = 0.0,
     relative: Annotated[
         bool, typer.Option("--relative", help="Both as shares of the target weight.")
     ] = False,
-    prices: Prices = None,
-    column: Column = None,
-    start: Start = None,
-    end: End = None,
-    fee_bps: FeeBps = 0.0,
-    gas_units: Gas = 0,
-    gas_gwei: Gwei = None,
-    ether: Ether = None,
-    quotes: Quotes = None,
-    impact: Depth = False,
-    failures: Failures = 0.0,
-    latency: Latency = 0,
-    capital: Capital = 100_000.0,
-    cooldown: Cooldown = 0,
-    look: Look = 1,
     scaling: Scaling = "fixed",
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
@@ -81,17 +43,21 @@ def backtest_basket(
     """
     from keeper.planner.cases import basket_case
 
-    costs = costs_of("basket", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
-    case = basket_case(histories(prices, column, start, end), target, costs, capital)
+    case = basket_case(bars.read(), target, charged.costs("basket"), charged.capital)
     _tell_backtest(
         case, risk_aversion, as_json,
         trigger=trigger, destination=destination, is_relative=float(relative),
-        cooldown=cooldown, look=look, scale=scale(scaling),
+        cooldown=paced.cooldown, look=paced.look, scale=scale(scaling),
     )  # fmt: skip
 
 
 @backtest.command("loan")
+@grouped
 def backtest_loan(
+    lent: LentFree,
+    bars: Bars,
+    charged: Uncharged,
+    paced: Paced,
     leverage: Annotated[
         float | None, typer.Option(help="Hold this leverage, within --within of it.", min=1.0001)
     ] = None,
@@ -99,32 +65,14 @@ def backtest_loan(
     floor: Annotated[float | None, typer.Option(help="Act below this health.")] = None,
     target: Annotated[float | None, typer.Option(help="Land on this health.")] = None,
     ceiling: Annotated[float | None, typer.Option(help="Borrow again above this health.")] = None,
-    liquidation_threshold: Threshold = 0.83,
-    bonus: Bonus = 0.05,
-    close_factor: CloseFactor = 0.5,
-    supply_rate: Supply = 0.0,
-    borrow_rate: Borrow = 0.0,
-    prices: Prices = None,
-    column: Column = None,
-    start: Start = None,
-    end: End = None,
-    walk_bars: Walk = False,
-    fee_bps: FeeBps = 0.0,
-    gas_units: Gas = 0,
-    gas_gwei: Gwei = None,
-    ether: Ether = None,
-    quotes: Quotes = None,
-    impact: Depth = False,
-    failures: Failures = 0.0,
-    latency: Latency = 0,
-    premium_bps: Premium = 0.0,
-    capital: Capital = 100_000.0,
-    cooldown: Cooldown = 0,
-    look: Look = 1,
     speed: Annotated[
         float, typer.Option(help="Share of the way to the target that one action goes.", min=0.0001, max=1)
     ] = 1.0,
-    scaling: Scaling = "fixed",
+    sigmas: Annotated[
+        float,
+        typer.Option(help="Standard deviations of a week that the floor rises to bear; 0: fixed.", min=0),
+    ] = 0.0,
+    highest: Annotated[float, typer.Option(help="The health such a floor rises to.", min=0)] = 0.0,
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
 ) -> None:
@@ -133,46 +81,31 @@ def backtest_loan(
     Example: keeper backtest loan --floor 1.4 --target 1.65 --ceiling 1.9 --liquidation-threshold 0.83
     """
     from keeper.planner.cases import loan_case
-    from keeper.planner.simulate_loan import Lending
 
-    band = band_of(leverage, within, floor, target, ceiling, liquidation_threshold)
-    lending = Lending(liquidation_threshold, close_factor, 0.95, bonus)
-    costs = costs_of(
-        "loan", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, premium_bps
-    )
-    (history,) = histories(prices, column, start, end, walk_bars)
-    case = loan_case(history, lending, costs, supply_rate, borrow_rate, capital)
+    band = band_of(leverage, within, floor, target, ceiling, lent.liquidation_threshold)
+    (history,) = bars.read(lent.walk_bars)
+    costs = charged.costs("loan", lent.premium_bps)
+    case = loan_case(history, lent.lending(), costs, lent.supply_rate, lent.borrow_rate, charged.capital)
     _tell_backtest(
         case, risk_aversion, as_json,
-        floor=band[0], target=band[1], ceiling=band[2], cooldown=cooldown, look=look, scale=scale(scaling),
-        speed=speed,
+        floor=band[0], target=band[1], ceiling=band[2], cooldown=paced.cooldown, look=paced.look,
+        sigmas=sigmas, highest=highest, speed=speed,
     )  # fmt: skip
 
 
 @backtest.command("range")
+@grouped
 def backtest_range(
     width: Annotated[float, typer.Option(help="r: the range is price / r to price · r.", min=1.0001)],
+    bars: Bars,
+    charged: UnchargedRange,
+    paced: Paced,
     trigger: Annotated[
         float | None,
         typer.Option(help="Move when the price is this ratio from the centre; the edge by default."),
     ] = None,
     hold: Annotated[int, typer.Option(help="Bars over which the mean must be out too.", min=1)] = 1,
     fee_yield: Yield = None,
-    prices: Prices = None,
-    column: Column = None,
-    start: Start = None,
-    end: End = None,
-    fee_bps: FeeBps = 5.0,
-    gas_units: Gas = 0,
-    gas_gwei: Gwei = None,
-    ether: Ether = None,
-    quotes: Quotes = None,
-    impact: Depth = False,
-    failures: Failures = 0.0,
-    latency: Latency = 0,
-    capital: Capital = 100_000.0,
-    cooldown: Cooldown = 0,
-    look: Look = 1,
     scaling: Scaling = "fixed",
     risk_aversion: Aversion = 5.0,
     as_json: Json = False,
@@ -183,13 +116,12 @@ def backtest_range(
     """
     from keeper.planner.cases import range_case
 
-    costs = costs_of("range", fee_bps, gas_units, gas_gwei, ether, quotes, impact, failures, latency, 0.0)
-    (history,) = histories(prices, column, start, end)
-    case = range_case(history, costs, fee_yield, fee_bps / 1e4, capital)
+    (history,) = bars.read()
+    case = range_case(history, charged.costs("range"), fee_yield, charged.fee_bps / 1e4, charged.capital)
     _tell_backtest(
         case, risk_aversion, as_json,
         width=math.log(width), trigger=math.log(trigger or width), hold=hold,
-        cooldown=cooldown, look=look, scale=scale(scaling),
+        cooldown=paced.cooldown, look=paced.look, scale=scale(scaling),
     )  # fmt: skip
 
 
@@ -215,6 +147,11 @@ def _how(rule: Mapping[str, float]) -> str:
             upper in ("target", "ceiling") and rule.get(lower, 0.0) == rule.get(upper, math.inf)
         ):
             return f": its {lower} is not below the {upper}"
+    if "sigmas" in rule:
+        if rule["sigmas"] > 0 and not 1 < rule["floor"] < rule["highest"]:
+            return ": a floor that follows volatility rises from above 1 to a highest above it (--highest)"
+        if rule["sigmas"] == 0 and rule["highest"] != 0:
+            return ": only a floor that follows volatility has a highest (--sigmas)"
     return ""
 
 

@@ -97,6 +97,16 @@ def _plan_json(found: Findings, out: Path) -> dict[str, Any]:
         "command": _command(found, out),
         "planned": _lived_json(found.chosen),
         "bound": _held_json(found.held),
+        "contest": [
+            {
+                "name": each.name,
+                "rule": numbers(each.rule),
+                "fee_bps": each.fee_bps,
+                "is_on_chain": each.is_on_chain,
+                "beaten": each.beaten,
+            }
+            for each in found.contest
+        ],
         "compared": [_lived_json(each) for each in found.compared],
         "frontier": {
             "cost_bps": front.cost.tolist(),
@@ -165,6 +175,7 @@ def _print_plan(console: Console, found: Findings, out: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from keeper.planner.findings import contest_told
     from keeper.report.plan_page import figures_of
 
     console.print(Text(f"{found.title}: {found.objective}", "bold"))
@@ -183,6 +194,8 @@ def _print_plan(console: Console, found: Findings, out: Path) -> None:
     told = [f"{name} {value}" for name, value in written.items() if name not in _NAMED]
     told += [f"{each['target_bps']} ± {each['band_bps']} bps" for each in written.get("assets", ())]
     console.print(Text(f"planned: {', '.join(told) or 'no rule'}"), soft_wrap=True)
+    for sentence in contest_told(found.contest):
+        console.print(Text(sentence), soft_wrap=True)
     if found.held is not None:
         console.print(Text(found.held.said), soft_wrap=True)
     for name, point in found.theory.items():

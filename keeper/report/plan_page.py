@@ -16,7 +16,7 @@ from string import Template
 from typing import Final
 
 from keeper.planner import conventions
-from keeper.planner.findings import Findings, Lived
+from keeper.planner.findings import Findings, Lived, contest_told
 from keeper.report.page import card_html, figure_html, packaged, table_html
 
 _BPS: Final = ("bp", 1.0)
@@ -106,7 +106,7 @@ def write_plan(found: Findings, path: Path) -> None:
 
 
 def summary(found: Findings) -> str:
-    """What the plan came to, in two sentences, and a third about a bound that it keeps to."""
+    """What the plan came to, in two sentences; one about a bound that it keeps to, and those of the contest."""
     metrics = found.chosen.metrics
     rule = ", ".join(
         f"{name.replace('_', ' ')} {_number(value)}" for name, value in found.chosen.rule.items()
@@ -116,6 +116,7 @@ def summary(found: Findings) -> str:
         f"{rule}: {metrics.trades:.1f} trades a year, {metrics.cost_bps:.1f} basis points of costs and a "
         f"certainty-equivalent fee of {metrics.certainty_fee_bps:.1f} basis points a year at a risk aversion of "
         f"{found.risk_aversion:g}.{'' if found.held is None else f' {found.held.said}'}"
+        + "".join(f" {sentence}" for sentence in contest_told(found.contest))
     )
 
 
