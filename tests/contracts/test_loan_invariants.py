@@ -13,7 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keeper.domain.errors import NodeRefused
+from keeper.domain.units import Address
+from tests.contracts.e_modes import enter, found_e_mode
 from tests.contracts.loan_stage import (
+    BASE,
     BREACHED,
     DELEVERAGE,
     KEEPER,
@@ -34,7 +37,10 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Law:
-    """A drawn rule in health or leverage, with a budget or without, with a hold or without."""
+    """A drawn rule in health or leverage, with a budget or without, with a hold or without.
+
+    Its floor may follow volatility where it is a health, and its account begins in an e-mode or outside of one.
+    """
 
     in_leverage: bool
     slippage_bps: int
@@ -47,6 +53,12 @@ class Law:
     budget: int
     daily: int
     named: bool
+    highest_bps: int
+    in_mode: bool
+
+    @property
+    def follows(self) -> bool:
+        return self.highest_bps != 0 and not self.in_leverage
 
     def rule(self, stage: Stage) -> Rule:
         band = (23_000, 20_000, 17_000) if self.in_leverage else (14_000, 16_600, 20_000)
@@ -61,8 +73,15 @@ class Law:
             keeper=KEEPER if self.named else stage.rule.keeper,
         )
 
-    def terms(self) -> Terms:
+    def terms(self, feed: Address) -> Terms:
+        moving: dict[str, Any] = {
+            "sigmas_bps": 20_000,
+            "horizon": 7 * DAY,
+            "feed": feed,
+            "highest_bps": self.highest_bps,
+        }
         return Terms(
+            **(moving if self.follows else {}),
             in_leverage=self.in_leverage,
             borrow_step=self.borrow_step,
             speed_bps=self.speed_bps,
@@ -91,6 +110,8 @@ laws = st.builds(
     budget=st.sampled_from([0, 200 * 10**8]),
     daily=st.sampled_from([0, 3]),
     named=st.booleans(),
+    highest_bps=st.sampled_from([0, 15_500]),
+    in_mode=st.booleans(),
 )
 # What happens: (who or what, how much).
 deeds = st.lists(
@@ -104,6 +125,8 @@ deeds = st.lists(
         st.tuples(st.just("greed"), st.floats(0.5, 1.6)),
         st.tuples(st.just("push"), st.floats(0.98, 1.02)),
         st.tuples(st.just("witness"), st.just(0.0)),
+        st.tuples(st.just("poke"), st.floats(0.9, 1.1)),
+        st.tuples(st.just("mode"), st.sampled_from([0, 1])),
     ),
     min_size=4,
     max_size=12,
@@ -115,9 +138,15 @@ class Watch:
 
     def __init__(self, stage: Stage, law: Law) -> None:
         self.stage, self.law, self.lost = stage, law, 0
+        found_e_mode(stage)
         stage.open(100 * ETH, 125_000 * USD)
         stage.delegate()
-        stage.set_rule(law.rule(stage), terms=law.terms())
+        if law.in_mode:
+            enter(stage)
+        self.feed = stage.create("Feed", "ETH / USD", 8, BASE)
+        if law.follows:
+            stage.live(self.feed, [BASE + n % 2 * BASE // 100 for n in range(8)])
+        stage.set_rule(law.rule(stage), terms=law.terms(self.feed))
         self.began = stage.time()
 
     def happens(self, deed: str, much: float) -> None:
@@ -132,6 +161,10 @@ class Watch:
             stage.pass_time(int(much))
         elif deed == "witness":
             self.attempt(lambda: stage.send(STRANGER, stage.thresholds, WITNESS, OWNER, 0))
+        elif deed == "poke":
+            self.attempt(lambda: stage.live(self.feed, [int(BASE * much)]))
+        elif deed == "mode":
+            self.attempt(lambda: enter(stage, int(much)))
         elif deed == "greed":
             found = stage.check()
             wrong = int((found.repay or 5_000 * USD) * much)
@@ -163,9 +196,17 @@ class Watch:
         held, owed, *_, health = account
         return held / owed if self.law.in_leverage else health / WAD
 
+    def band(self) -> tuple[float, float, float]:
+        """The measures between which nothing is to be done, and the target."""
+        if self.law.in_leverage:
+            return 1.769230, 2.0, 2.428571
+        floor, target, ceiling, _ = self.stage.band()
+        assert 14_000 <= floor <= max(14_000, self.law.highest_bps)
+        return floor / 10_000, target / 10_000, ceiling / 10_000
+
     def acts(self, found: Finding, may: bool, who: str, **changes: Any) -> None:
         stage, law = self.stage, self.law
-        before = stage.account()
+        before, (low, target, high) = stage.account(), self.band()
         done = self.attempt(lambda: stage.act(found, sender=who, **changes))
         if not changes and may:
             assert done == (found.verdict == BREACHED), found
@@ -173,7 +214,6 @@ class Watch:
             return
         after = stage.account()
         start, end = self.measure(before), self.measure(after)
-        low, target, high = (1.769230, 2.0, 2.428571) if law.in_leverage else (1.4, 1.66, 2.0)
         if found.action == DELEVERAGE:
             assert start < low
             assert start < end <= target * 1.00501

@@ -113,7 +113,9 @@ def compared(stage: Stage, loans: Loans) -> tuple[Kind, Action, bool]:
         sized = (step.amount, step.swapped, step.fee) if step else (0, 0, 0)
         assert (finding.amount, finding.swapped, finding.fee) == sized
         assert (finding.action is Action.RELEVERAGE) == above
-    return finding.kind, finding.action, market.collateral_threshold_bps != 8_300
+    is_in_mode = market.collateral_threshold_bps != 8_300
+    assert market.bonus_bps == (10_100 if is_in_mode else 10_500)
+    return finding.kind, finding.action, is_in_mode
 
 
 def test_python_and_contract__whatever_happens_to_the_e_mode__judge_and_size_alike(
