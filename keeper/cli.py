@@ -523,6 +523,12 @@ def demo(
 
 @cli.command()
 def simulate(
+    fork_url: Annotated[
+        str,
+        typer.Option(
+            help="A node of the chain in keeper.toml to be forked; devnet is the one that runs here."
+        ),
+    ] = "devnet",
     scenario: Annotated[
         str,
         typer.Option(
@@ -546,7 +552,7 @@ def simulate(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Play a history over forks of the running devnet, one with the keeper: what your rules would have done.
+    """Play a history over forks of the devnet or of a chain, one with the keeper: what your rules would have done.
 
     Example: keeper simulate --scenario usdc-depeg --hours 24 --html depeg.html
     """
@@ -561,7 +567,9 @@ def simulate(
     wanted = Wanted(scenario, start, end, hours, volatility, drift, seed)
     if html is not None:
         stage.require_page(html)
-    told = stage.simulate(settings, DEVNET_FOLDER / MANIFEST, wanted, console, hostile=hostile)
+    told = stage.simulate(
+        settings, DEVNET_FOLDER / MANIFEST, wanted, console, hostile=hostile, fork_url=fork_url
+    )
     if html is not None:
         stage.write_page(told, html)
     if as_json:

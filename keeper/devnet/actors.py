@@ -9,6 +9,7 @@ Source: Aave V3 `Pool.liquidationCall` and its events, whose signatures are the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -111,6 +112,10 @@ class Liquidator:
     _borrowers: dict[Address, None] = field(default_factory=dict)
     _seen_until: int = -1
     _sent: list[str] = field(default_factory=list)
+
+    def watch(self, users: Sequence[Address]) -> None:
+        """Keep an eye on these as well, who may have borrowed before this world's first block."""
+        self._borrowers |= dict.fromkeys(users)
 
     def act(self) -> list[Liquidation]:
         """Submit, mine a block if the node does not by itself, and tell what came of it."""

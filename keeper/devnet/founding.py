@@ -197,8 +197,12 @@ def _create_tokens(queue: Queue, weth_is_token0: bool) -> dict[str, Address]:
     return tokens
 
 
+def create_feed(queue: Queue, description: str, price: int) -> Address:
+    """Queue a settable feed that says a price (eight decimals), and belongs to the queue's sender."""
+    return queue.create(_own("Feed"), description, _PRICE_DECIMALS, price)
+
+
 def _create_feeds(queue: Queue, assets: Sequence[_Asset], tokens: dict[str, Address]) -> list[Listing]:
-    feed = _own("Feed")
     listings = []
     for asset in assets:
         pair = f"{asset.symbol.removeprefix('W')} / USD"
@@ -207,7 +211,7 @@ def _create_feeds(queue: Queue, assets: Sequence[_Asset], tokens: dict[str, Addr
                 symbol=asset.symbol,
                 decimals=asset.decimals,
                 token=tokens[asset.symbol],
-                feed=queue.create(feed, pair, _PRICE_DECIMALS, units(asset.usd, _PRICE_DECIMALS)),
+                feed=create_feed(queue, pair, units(asset.usd, _PRICE_DECIMALS)),
                 ltv_bps=asset.ltv_bps,
                 threshold_bps=asset.threshold_bps,
                 bonus_bps=asset.bonus_bps,

@@ -147,7 +147,8 @@ def _bring(world: World, arbitrageur: Arbitrageur, point: Point, shift: int, *, 
     if refresh or point.usdc is not None:
         offers.append(_say(world, world.usdc, dollar, fee))
     if refresh:
-        others = [reserve for reserve in world.reserves if reserve not in (world.weth, world.usdc)]
+        moved = (world.weth, world.usdc)
+        others = [reserve for reserve in world.reserves if reserve.settable and reserve not in moved]
         offers += [_say(world, reserve, world.price(reserve.symbol), fee) for reserve in others]
     trade = arbitrageur.offer(world.sqrt_price_at(price, dollar), fee)
     if trade is not None:

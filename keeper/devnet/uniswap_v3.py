@@ -65,6 +65,11 @@ def deploy(queue: Queue, weth: Address) -> Uniswap:
     )
 
 
+def create_router(queue: Queue, factory: Address, weth: Address) -> Address:
+    """Queue a swap router of our own for pools that stand already."""
+    return queue.create(from_package("@uniswap/v3-periphery", _PERIPHERY)("SwapRouter"), factory, weth)
+
+
 def sqrt_price(amount0: int, amount1: int) -> int:
     """The pool's square root price (Q64.96, rounded down) at which `amount0` of token0 is worth `amount1` of token1."""
     return isqrt((amount1 << 192) // amount0)

@@ -38,7 +38,10 @@ _MANIFEST_FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """One asset of the market: its token, the settable feed that prices it, and its two Aave tokens."""
+    """One asset of the market: its token, the feed that prices it, and its two Aave tokens.
+
+    `settable` is whether the feed says what the deployer tells it; on a chain that others founded few do.
+    """
 
     symbol: str
     decimals: int
@@ -46,6 +49,7 @@ class Reserve:
     feed: Address
     a_token: Address
     debt_token: Address
+    settable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ from keeper.devnet.anvil import Anvil
 from keeper.devnet.bars import Bar
 from keeper.devnet.mempool import Hostile
 from keeper.devnet.scenario import Scenario
-from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
 from keeper.domain.rules import RuleKey
 from keeper.domain.units import BASE, GWEI, Address
@@ -38,10 +37,10 @@ from keeper.report.lives import Hostility, Life, Price, Simulated, Told
 from keeper.report.lives_page import write_lives
 from keeper.report.page import require_plotly
 from keeper.settings import Settings
+from keeper.simulate.ground import DEVNET, Ground, ground, on
 from keeper.simulate.histories import Wanted, history
 from keeper.simulate.lives import LOAN, Watched
 
-DEVNET: Final = "devnet"
 _MARKS: Final = ("low", "target", "high")
 
 
@@ -83,7 +82,13 @@ _NOBODY: Final = _Cast("with nobody", keeper=False)
 
 
 def simulate(
-    settings: Settings, manifest: Path, wanted: Wanted, say: Console | None, *, hostile: bool = False
+    settings: Settings,
+    manifest: Path,
+    wanted: Wanted,
+    say: Console | None,
+    *,
+    hostile: bool = False,
+    fork_url: str = DEVNET,
 ) -> Simulated:
     """Every rule the settings watch, lived with the keeper and without; where `hostile`, with it in peace as well.
 
@@ -91,32 +96,31 @@ def simulate(
     """
     begun = time.monotonic()
     told = history(wanted)
-    if not manifest.exists():
-        raise Misconfigured("simulate: no devnet runs from this folder; start one with `keeper devnet`")
-    world = World.read(manifest)
-    _, looks = app.look(settings)
+    stands = ground(settings, manifest, fork_url)
+    _, looks = app.look(on(settings, stands.url))
     if not looks:
         raise Misconfigured(
             "simulate: none of the watched owners has written a rule; `keeper rule set` writes one"
         )
-    moves = _from_here(told.bars, world.price("WETH") / BASE, world.price("USDC") / BASE)
     casts = [_WITH, _NOBODY] if not hostile else [_HOSTILE, _NOBODY, _PEACE]
     found: dict[_Cast, _Lived] = {}
-    with progress(say, len(casts) * len(moves)) as tell:
+    with progress(say, len(casts) * len(told.bars)) as tell:
         for cast in casts:
-            over = len(found) * len(moves)
+            over = len(found) * len(told.bars)
 
             def tell_of(at: int, what: str, over: int = over, cast: _Cast = cast) -> None:
                 tell(over + at, f"{cast.name}: {what}")
 
-            found[cast] = _lived(settings, world, moves, cast, tell_of)
+            found[cast] = _lived(settings, stands, told.bars, cast, tell_of)
     guarded, calm = found[casts[0]], found.get(_PEACE)
     rules = tuple(
         _told(settings, look, guarded.lives, found[_NOBODY].lives, calm.lives if calm else {})
         for look in looks
     )
     seconds = time.monotonic() - begun
-    return Simulated(told.title, told.sources, (), guarded.prices, rules, seconds, guarded.hostility)
+    return Simulated(
+        told.title, told.sources, stands.notes, guarded.prices, rules, seconds, guarded.hostility
+    )
 
 
 def require_page(path: Path) -> None:
@@ -179,16 +183,18 @@ def _from_here(bars: Sequence[Bar], usd: float, usdc: float) -> tuple[Bar, ...]:
 
 def _lived(
     settings: Settings,
-    devnet: World,
+    stands: Ground,
     bars: tuple[Bar, ...],
     cast: _Cast,
     tell: Callable[[int, str], None],
 ) -> _Lived:
     """One fork from its beginning to its end."""
-    with Anvil(fork_url=devnet.url) as anvil, tempfile.TemporaryDirectory(prefix="keeper-simulate-") as name:
-        world, folder = devnet.through(anvil.url), Path(name)
-        chain = settings.chain.model_copy(update={"url": anvil.url, "urls": (), "heads": "", "quorum": None})
-        here = settings.model_copy(update={"chain": chain})
+    with (
+        Anvil(fork_url=stands.url, fork_block=stands.block) as anvil,
+        tempfile.TemporaryDirectory(prefix="keeper-simulate-") as name,
+    ):
+        world, folder = stands.world(anvil), Path(name)
+        bars = _from_here(bars, world.price("WETH") / BASE, world.price("USDC") / BASE)
         liquidator, mempool = Liquidator(world), None
         if cast.hostile:
             mempool = Hostile(world, world.roles.keeper)
@@ -202,7 +208,8 @@ def _lived(
         kinds = settings.kinds
         loans = (owners for _, thresholds, owners in watched if kinds[thresholds] == LOAN)
         borrowers = tuple(dict.fromkeys(chain_.from_iterable(loans)))
-        seen = Watched(world, liquidator, kinds, borrowers, app.watched(here, world.node))
+        liquidator.watch(borrowers)
+        seen = Watched(world, liquidator, kinds, borrowers, app.watched(on(settings, anvil.url), world.node))
         seen.weigh(world.node.ask_many(seen.questions()))
 
         def play(attendant: Attendant) -> None:
