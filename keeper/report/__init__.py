@@ -1,1 +1,1 @@
-"""What a played demo is told as: its record, the tables on the screen, the page with plots."""
+"""What a played demo, a plan or a simulation is told as: its record, the tables on the screen, the page with plots."""

@@ -29,6 +29,8 @@ _HOUR: Final = 3600
 WITH: Final = "with the keeper"
 PEACE: Final = "with the keeper, in peace"
 NOBODY: Final = "with nobody"
+_DASHES: Final = {PEACE: "dashdot"}
+"""It lies so near the life in hostility that a whole line would cover that."""
 _MARKS: Final = {"low": ("dash", CALM), "target": ("dot", CALM), "high": ("dash", CALM)}
 
 
@@ -103,7 +105,7 @@ def measure(told: Told) -> str:
             y=worst,
             name=name,
             mode="lines",
-            line={"color": colour, "width": 2.2, "shape": "hvh"},
+            line={"color": colour, "width": 2.2, "shape": "hvh", "dash": _DASHES.get(name, "solid")},
             hovertemplate="%{y:.4~g}",
         )
     hours = told.guarded.hours
@@ -111,7 +113,7 @@ def measure(told: Told) -> str:
     if told.kind == "loan" and told.marks:
         lines.append(("liquidation 1", 1.0, "solid", DANGER))
     # A ceiling far above all that happened would flatten what did.
-    top = 1.5 * max(seen, default=1.0)
+    top = 1.2 * max(seen, default=1.0)
     for name, value, dash, colour in lines:
         if value > top and name.startswith("high"):
             continue
@@ -166,7 +168,7 @@ def equity(told: Simulated) -> str:
             y=[start, *values],
             name=name,
             mode="lines",
-            line={"color": colour, "width": 2.2},
+            line={"color": colour, "width": 2.2, "dash": _DASHES.get(name, "solid")},
             hovertemplate="%{y:$,.2f}",
         )
     figure.update_yaxes(rangemode="tozero")

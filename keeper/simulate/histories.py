@@ -28,11 +28,12 @@ NAMED: Final = (BLACK_THURSDAY, JUNE_2022, USDC_DEPEG, GBM)
 MOST_HOURS: Final = 24 * 366
 
 _WINDOWS: Final = {
-    JUNE_2022: ("2022-06-10", "2022-06-18"),
+    JUNE_2022: ("2022-06-10T00:00", "2022-06-18T23:00"),
     USDC_DEPEG: ("2023-03-10T18:00", "2023-03-13T17:00"),
 }
+_SPAN: Final = "<span>"
 _ETHER: Final = (
-    "Prices: hourly ETH/USDT bars of Binance spot, {span} (UTC); USDT is taken for dollars, and no hour is missing.",
+    f"Prices: hourly ETH/USDT bars of Binance spot, {_SPAN} (UTC); USDT is taken for dollars, and no hour is missing.",
     "Gas: Etherscan's average gas price paid on each day, which stands in for the base fee.",
 )
 _DOLLAR: Final = (
@@ -91,6 +92,7 @@ def history(wanted: Wanted) -> History:
         held = count_text(len(bars), "hour")
         raise Misconfigured(f"simulate: --hours {wanted.hours} of {wanted.scenario}, which has {held} in all")
     bars = bars[: wanted.hours]
+    sources = tuple(each.replace(_SPAN, _span(bars)) for each in sources)
     name = wanted.scenario if wanted.scenario in NAMED else Path(wanted.scenario).name
     return History(f"{name}, {_span(bars)}", bars, sources)
 
@@ -101,10 +103,9 @@ def _shipped(wanted: Wanted) -> tuple[tuple[Bar, ...], tuple[str, ...]]:
     first, last = _WINDOWS[wanted.scenario]
     data = files("keeper").joinpath("data")
     with as_file(data.joinpath("eth_usdt_1h.csv.gz")) as path:
-        window = read_bars(path, first, last)
-        if wanted.start is not None or wanted.end is not None:
-            asked = read_bars(path, wanted.start or first, wanted.end or last)
-            window = tuple(bar for bar in window if bar in asked)
+        asked = read_bars(path, wanted.start or first, wanted.end or last)
+    begins, ends = (datetime.fromisoformat(each).replace(tzinfo=UTC).timestamp() for each in (first, last))
+    window = tuple(bar for bar in asked if begins <= bar.open_time <= ends)
     if not window:
         raise Misconfigured(
             f"simulate: {wanted.scenario} is {first} to {last}, and none of it is in the time asked for"
@@ -112,12 +113,11 @@ def _shipped(wanted: Wanted) -> tuple[tuple[Bar, ...], tuple[str, ...]]:
     with as_file(data.joinpath("ethereum_gas_daily.csv.gz")) as path:
         paid = read_column(path, "day", "gas_gwei")
     bars = tuple(replace(bar, gas_gwei=paid[bar.open_time // 86_400 * 86_400]) for bar in window)
-    sources = tuple(each.format(span=_span(bars)) for each in _ETHER)
     if wanted.scenario != USDC_DEPEG:
-        return bars, sources
+        return bars, _ETHER
     with as_file(data.joinpath("usdc_depeg.csv")) as path:
         worth = read_column(path, "open_time", "usdc")
-    return tuple(replace(bar, usdc=worth[bar.open_time]) for bar in bars), (*sources, _DOLLAR)
+    return tuple(replace(bar, usdc=worth[bar.open_time]) for bar in bars), (*_ETHER, _DOLLAR)
 
 
 def _of_file(path: Path, wanted: Wanted) -> tuple[tuple[Bar, ...], tuple[str, ...]]:

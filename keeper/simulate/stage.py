@@ -116,6 +116,7 @@ def simulate(
     rules = tuple(
         _told(settings, look, guarded.lives, found[_NOBODY].lives, calm.lives if calm else {})
         for look in looks
+        if look.verdict.key in guarded.lives  # not one that was written since the block of the forks
     )
     seconds = time.monotonic() - begun
     return Simulated(

@@ -41,6 +41,10 @@ def test_the_depeg__as_shipped__falls_to_nine_tenths_and_comes_back() -> None:
 def test_a_history__cut_by_hours_and_by_times__is_of_those_alone() -> None:
     cut = history(Wanted("june-2022", start="2022-06-13", hours=5)).bars
     assert [bar.open_time for bar in cut] == [1655078400 + HOUR * n for n in range(5)]
+    assert (
+        "13 June 2022 00:00 to 13 June 2022 05:00"
+        in history(Wanted("june-2022", "2022-06-13", hours=5)).sources[0]
+    )
     (thursday,) = history(Wanted(hours=1)).bars
     assert thursday.open == 194.61
 
