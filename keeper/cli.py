@@ -570,12 +570,13 @@ def simulate(
     told = stage.simulate(
         settings, DEVNET_FOLDER / MANIFEST, wanted, console, hostile=hostile, fork_url=fork_url
     )
-    if html is not None:
-        stage.write_page(told, html)
     if as_json:
         show.print_json(told.to_json())
     else:
         screen.print_simulated(console, told)
+    if html is not None:
+        stage.write_page(told, html)
+        console.print(f"Page: {html}", markup=False, soft_wrap=True)
 
 
 rule = typer.Typer(no_args_is_help=True, help="An owner's rules: show, write, take back, look for faults.")

@@ -82,7 +82,7 @@ def history(wanted: Wanted) -> History:
     made = {"--volatility": wanted.volatility, "--drift": wanted.drift, "--seed": wanted.seed}
     if said := [name for name, value in made.items() if value is not None]:
         raise Misconfigured(
-            f"simulate: {' and '.join(said)} shape --scenario gbm, and {wanted.scenario} is as it was"
+            f"simulate: only --scenario gbm takes {' and '.join(said)}; {wanted.scenario} is as it was"
         )
     if wanted.scenario in NAMED:
         bars, sources = _shipped(wanted)

@@ -77,7 +77,7 @@ def test_gbm__over_a_year__has_the_volatility_and_the_drift_asked_for() -> None:
         (Wanted("june-2022", hours=300), "--hours 300 of june-2022, which has 216 hours in all"),
         (
             Wanted("june-2022", seed=1, drift=0.1),
-            "--drift and --seed shape --scenario gbm, and june-2022 is as it was",
+            "only --scenario gbm takes --drift and --seed; june-2022 is as it was",
         ),
         (Wanted("june-2022", start="2022-07-01"), "from 2022-07-01"),
         (Wanted("june-2022", start="2022-06-01", end="2022-06-02"), "none of it is in the time asked for"),
