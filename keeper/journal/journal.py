@@ -458,7 +458,7 @@ class Journal(Reader):
                 self._right.agree(connection)  # for it may have been shared otherwise in between
                 version = self._version(connection) or VERSION
                 if version < VERSION:
-                    self._right.alone(connection)
+                    self._right.none_beside(connection)
                 # A file that may only be read opens without a word: one write tells.
                 _bring_up_to_date(connection, version)
         except KeeperError:

@@ -29,7 +29,7 @@ class Right(Protocol):
     def agree(self, db: Connection) -> None:
         """See that the journal is shared as this keeper would share it; `Standby` or `Misconfigured` when it is not."""
 
-    def alone(self, db: Connection) -> None:
+    def none_beside(self, db: Connection) -> None:
         """See that nobody writes another share of it; `Standby` while somebody does."""
 
     def epoch(self, db: Connection) -> int:

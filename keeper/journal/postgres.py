@@ -214,7 +214,7 @@ class Lease:
         if wanted:
             db.execute(insert(about), {"name": SHARED, "value": wanted})
 
-    def alone(self, db: Connection) -> None:
+    def none_beside(self, db: Connection) -> None:
         """See that no older keeper writes another share; `Standby` while one does, for it would meet newer tables."""
         beside = select(lease.c.holder).where(~FREE_NOW, ~self._mine).limit(1)
         writer: str | None = db.execute(beside).scalar()

@@ -98,7 +98,7 @@ class WriterLock:
     def agree(self, db: Connection) -> None:
         """Nothing to ask: a file is not shared."""
 
-    def alone(self, db: Connection) -> None:
+    def none_beside(self, db: Connection) -> None:
         """Nothing to ask: whoever writes holds the kernel's lock."""
 
     def epoch(self, db: Connection) -> int:
