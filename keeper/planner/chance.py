@@ -3,7 +3,8 @@
 Rules are taken in the order of their rank on the history. Some paths screen them: what is past the bound there is
 dropped as soon as the paths still to come cannot bring it back. The best-ranked that is left is then held against the
 bound on paths that chose nothing; where it fails, so is the next, on others again and with half the error. So, however
-many rules are tried, the chance that a plan calls a bound kept which is not is at most one less the confidence.
+many rules are tried, the chance that a plan calls a chance of liquidation kept which is not is at most one less the
+confidence. The interval of a share is exact; that of a figure is of its paths' own quantiles, as good as they are many.
 
 Assumes: the bootstrap's, that what happened is as good a guess as any of what might have; the confidence is about the
 number of paths drawn, and not about a history that misses the storms to come.
@@ -33,6 +34,7 @@ _WAVE: Final = 8
 _MANIFOLD: Final = 3
 """How many times the fewest paths that could show a chance are taken: with the fewest, one liquidation is too many."""
 _FIGURES_PATHS: Final = 200
+_MOST_PATHS: Final = 20_000
 
 Figure = Literal["liquidations", "cvar_95"]
 
@@ -102,6 +104,11 @@ def fewest_paths(bound: Bound, level: float) -> int:
 def paths_for(bound: Bound, asked: int | None, families: int = 1) -> int:
     """How many to draw at a time: those asked for, if they can show anything, or else as many as show it well."""
     least = fewest_paths(bound, _level(bound, families, 1))
+    if asked is None and least > _MOST_PATHS:
+        raise Misconfigured(
+            f"plan: a bound of {bound.most:g} at a confidence of {bound.confidence:g} takes {least:,} histories to "
+            "show; allow more, or ask for as many (--bound-paths)"
+        )
     if asked is None:
         return _MANIFOLD * least if bound.figure == "liquidations" else max(_FIGURES_PATHS, least)
     if asked < least:

@@ -143,7 +143,7 @@ def plan(
     best = first.rule(case)
     others = [each for each in tried if each is not first and each.is_found]
     thumbs = {name: _rule(case, name, rule) for name, rule in question.thumbs.items()}
-    named = {"planned": best, **{f"best {each.family.name}": each.rule(case) for each in others}, **thumbs}
+    named = {"planned": best, **thumbs, **{f"best {each.family.name}": each.rule(case) for each in others}}
     table = np.vstack(list(named.values()))
     lives = None
     if effort.paths > 0:
@@ -196,7 +196,7 @@ def plan(
                 each.family.is_on_chain,
                 _ahead(case, lives, at, g),
             )
-            for at, each in enumerate((first, *others))
+            for at, each in zip((0, *range(len(thumbs) + 1, len(named))), (first, *others), strict=True)
         ),
     )
 

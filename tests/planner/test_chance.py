@@ -76,6 +76,10 @@ def test_the_fewest_paths__for_a_chance__are_those_that_show_it_with_none_liquid
     assert paths_for(bound, 72) == 72
     with pytest.raises(Misconfigured, match=r"71 histories cannot show a bound of 0.05 .* 72 or more can"):
         paths_for(bound, 71)
+    with pytest.raises(
+        Misconfigured, match="takes 368,887 histories to show; allow more, or ask for as many"
+    ):
+        paths_for(Bound("liquidations", 1e-5), None)
     # Where a plan chooses twice, each choice has half of the error.
     assert paths_for(bound, None, families=2) > 3 * least
 

@@ -181,8 +181,8 @@ def test_a_plan_of_a_loan__says_which_band_wins_and_by_how_much_and_compares_the
     assert {first.name, second.name} == {STILL, MOVING}
     assert first.fee_bps == found.fee.min() <= second.fee_bps
     assert first.rule == found.chosen.rule
-    assert second.rule == found.compared[0].rule
-    assert found.compared[0].name == f"best {second.name}"
+    assert second.rule == found.compared[-1].rule
+    assert found.compared[-1].name == f"best {second.name}"
     for each in (first, second):
         assert (each.rule["sigmas"] > 0) == (each.name == MOVING)
     assert second.beaten is not None
