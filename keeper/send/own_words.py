@@ -13,15 +13,20 @@ from hexbytes import HexBytes
 from keeper.domain.errors import JournalBroken
 from keeper.domain.flights import Flight
 from keeper.domain.units import Address
-from keeper.send.signers import Transaction, fields_of
-
-_BID = ("maxFeePerGas", "maxPriorityFeePerGas")
 
 
 def prove_own_words(flight: Flight, signer: Address) -> None:
     """`JournalBroken` unless the flight's chain, nonce, gas, `to`, value and data are those of its first attempt."""
     intent, first = flight.intent, flight.attempts[0]
-    said = fields_of(Transaction(flight.chain_id, flight.nonce, first.fees, intent.gas_limit, intent.call))
+    said = {
+        "type": 2,
+        "chainId": flight.chain_id,
+        "nonce": flight.nonce,
+        "gas": intent.gas_limit,
+        "to": bytes.fromhex(intent.call.to[2:]),
+        "value": 0,
+        "data": intent.call.data,
+    }
     where = f"journal: nonce {flight.nonce} of {signer} was changed in it"
     try:
         recovered = Account.recover_transaction(first.raw)
@@ -32,7 +37,7 @@ def prove_own_words(flight: Flight, signer: Address) -> None:
         ) from error
     if recovered != signer:
         raise JournalBroken(f"{where}: its first attempt is {recovered}'s; nothing is signed for it")
-    differing = [name for name, value in said.items() if name not in _BID and signed.get(name) != value]
+    differing = [name for name, value in said.items() if signed.get(name) != value]
     if differing:
         raise JournalBroken(
             f"{where}: its {' and '.join(differing)} is not what was signed first; nothing is signed for it"

@@ -9,17 +9,15 @@ Source: EIP-1559, EIP-2 (the lower s), SEC 1 C.5 (a signature in DER), RFC 5480 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from eth_keys.datatypes import PublicKey, Signature
 from eth_keys.exceptions import BadSignature
-from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 
 from keeper.domain.errors import Misconfigured
 from keeper.domain.units import Address
-from keeper.send.signers import Signed, Transaction, fields_of
+from keeper.send.signers import Signed, Transaction, digest, signed
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Of secp256k1's group."""
@@ -55,20 +53,13 @@ class DigestSigner:
         return f"DigestSigner({self._where}, {self._address})"
 
 
-def digest(transaction: Transaction) -> bytes:
-    """What is signed of a transaction: 32 bytes."""
-    return bytes(TypedTransaction.from_dict(fields_of(transaction)).hash())
-
-
 def assembled(transaction: Transaction, r: int, s: int, address: Address, where: str) -> Signed:
     """The transaction with a signature, of which the lower s is taken; `Misconfigured` when it is not `address`'s."""
     s = min(s, ORDER - s)
     hashed = digest(transaction)
     for parity in (0, 1):
         if _recovered(hashed, parity, r, s) == address:
-            fields: dict[str, Any] = {**fields_of(transaction), "v": parity, "r": r, "s": s}
-            raw = bytes(TypedTransaction.from_dict(fields).encode())
-            return Signed(raw, "0x" + keccak(raw).hex())
+            return signed(transaction, parity, r, s)
     raise Misconfigured(f"send: {where} signed something else, or with another key than {address}'s")
 
 

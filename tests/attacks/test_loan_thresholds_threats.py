@@ -717,7 +717,7 @@ def test_t13__keeper_acts_too_often_in_a_day__is_refused(any_stage: Stage) -> No
 
 def holding(stage: Stage, health: float, hold: int = 600) -> None:
     stage.open(100 * ETH, 150_000 * USD)
-    stage.set_rule(replace(stage.rule, cooldown=0), terms=Terms(hold=hold))
+    stage.set_rule(replace(stage.rule, cooldown=0, max_step=50_000 * USD), terms=Terms(hold=hold))
     stage.set_health(health)
 
 
@@ -938,7 +938,7 @@ def test_t15__urgency__widens_step_and_slippage_as_far_as_was_written(any_stage:
 def test_t15__gas_above_the_cap__bars_until_the_loan_is_in_danger(any_stage: Stage) -> None:
     stage = any_stage
     stage.open(100 * ETH, 150_000 * USD)
-    stage.set_rule(replace(stage.rule, cooldown=0), terms=Terms(gas_cap=10**8))
+    stage.set_rule(replace(stage.rule, cooldown=0, max_step=50_000 * USD), terms=Terms(gas_cap=10**8))
     stage.set_health(1.05)
     stage.node.ask("anvil_setNextBlockBaseFeePerGas", hex(10**9))
     stage.pass_time(12)

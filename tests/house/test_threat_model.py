@@ -48,7 +48,7 @@ def attacks(path: Path) -> dict[str, str]:
 def test_the_kinds__listed_here__are_all_whose_interface_has_a_threat_model() -> None:
     with_one = {path.name for path in INTERFACES.glob("*.vyi") if promised(path)}
     assert with_one == {interface for interface, _ in KINDS.values()}
-    assert {path.name for path in ATTACKS.glob("test_*.py")} == {tried for _, tried in KINDS.values()}
+    assert {path.name for path in ATTACKS.glob("test_*_threats.py")} == {tried for _, tried in KINDS.values()}
 
 
 @pytest.mark.parametrize("kind", KINDS)

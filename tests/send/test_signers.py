@@ -54,6 +54,28 @@ def written(tmp_path: Path, content: object) -> Path:
     return path
 
 
+def test_a_transaction__of_any_numbers__is_signed_to_the_bytes_that_eth_account_makes(
+    signer: LocalSigner,
+) -> None:
+    chance = random.Random(3)
+    for _ in range(200):
+        sizes = [chance.randrange(1, 257) for _ in range(4)]
+        tip, max_fee, value, gas = (
+            chance.randrange(2 ** min(bits, most))
+            for bits, most in zip(sizes, (128, 128, 256, 63), strict=True)
+        )
+        data, to = chance.randbytes(chance.choice([0, 1, 55, 56, 700])), chance.randbytes(20)
+        chain_id, nonce = chance.choice([1, 42_161, 2**40]), chance.choice([0, 1, 127, 128, 2**63])
+        call = Call(Address("0x" + to.hex()), data)
+        made = signer.sign(Transaction(chain_id, nonce, Fees(max_fee, tip), gas, call, value))
+        fields = {
+            "type": 2, "chainId": chain_id, "nonce": nonce, "to": to, "value": value, "data": data,
+            "gas": gas, "maxFeePerGas": max_fee, "maxPriorityFeePerGas": tip,
+        }
+        theirs = Account.sign_transaction(fields, KEEPER_KEY)
+        assert (made.raw, made.hash) == (bytes(theirs.raw_transaction), "0x" + theirs.hash.hex())
+
+
 def shown_by(act: Callable[[], object]) -> str:
     """Everything a curious traceback would print: messages, causes, contexts, and the variables of our frames."""
     with pytest.raises(Misconfigured) as caught:
@@ -69,7 +91,7 @@ def shown_by(act: Callable[[], object]) -> str:
 
 
 def test_signatures__are_made_by_coincurve(signer: LocalSigner, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(signer._account._key_obj.backend, CoinCurveECCBackend)
+    assert isinstance(signer._key.backend, CoinCurveECCBackend)
     calls: list[object] = []
     real = CoinCurveECCBackend.ecdsa_sign
 

@@ -24,13 +24,14 @@ from keeper.send import aws_kms, remote_signer
 from keeper.send.gcp_kms import gcp_kms_signer
 from keeper.send.remote_signer import Papers, RemoteSigner
 from keeper.send.sender import Sender
-from keeper.send.signatures import ORDER, assembled, digest, read_der
+from keeper.send.signatures import ORDER, assembled, read_der
 from keeper.send.signers import (
     LocalSigner,
     Secret,
     Signer,
     Transaction,
     check_signed,
+    digest,
     prove,
     signer_from_keystore,
 )
