@@ -69,8 +69,15 @@ def test_a_transaction__of_any_numbers__is_signed_to_the_bytes_that_eth_account_
         call = Call(Address("0x" + to.hex()), data)
         made = signer.sign(Transaction(chain_id, nonce, Fees(max_fee, tip), gas, call, value))
         fields = {
-            "type": 2, "chainId": chain_id, "nonce": nonce, "to": to, "value": value, "data": data,
-            "gas": gas, "maxFeePerGas": max_fee, "maxPriorityFeePerGas": tip,
+            "type": 2,
+            "chainId": chain_id,
+            "nonce": nonce,
+            "to": to,
+            "value": value,
+            "data": data,
+            "gas": gas,
+            "maxFeePerGas": max_fee,
+            "maxPriorityFeePerGas": tip,
         }
         theirs = Account.sign_transaction(fields, KEEPER_KEY)
         assert (made.raw, made.hash) == (bytes(theirs.raw_transaction), "0x" + theirs.hash.hex())
