@@ -195,6 +195,8 @@ class Lease:
         held: str = db.execute(select(about.c.value).where(about.c.name == SHARED)).scalar() or ""
         if held == wanted:
             return
+        # Who fell silent in the midst of a write has proven its epoch, and its flight is seen once that has ended.
+        db.execute(select(lease.c.name).with_for_update())
         writer: str | None = db.execute(select(lease.c.holder).where(~FREE_NOW).limit(1)).scalar()
         if writer is not None:
             raise Standby(

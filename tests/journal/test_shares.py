@@ -158,6 +158,49 @@ def test_a_journal__shared_in_one_way__is_shared_in_another_only_when_nobody_and
         paused.close()
 
 
+def test_a_journal__whose_last_writer_fell_silent_in_the_midst_of_a_write__is_not_shared_otherwise_over_its_flight(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = new_database()
+    monkeypatch.setattr(postgres, "_BEAT_SECONDS", 3600.0)
+    refused: list[KeeperError] = []
+
+    def share_otherwise() -> None:
+        try:
+            Journal(url).close()
+        except KeeperError as error:
+            refused.append(error)
+
+    with psycopg.connect(url) as slow, psycopg.connect(url, autocommit=True) as watching:
+
+        def waiting(count: int) -> None:
+            asked = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            asked += "WHERE NOT granted AND datname = current_database()"
+            give_up_at = time.monotonic() + 4.0
+            while watching.execute(asked).fetchone() != (count,):
+                assert time.monotonic() < give_up_at
+                time.sleep(0.01)
+
+        stale = Journal(url, EAST)
+        fall_silent(url, "east")
+        slow.execute("LOCK TABLE outcome IN EXCLUSIVE MODE")
+        writes = [
+            threading.Thread(target=stale.open_intent, args=(intent(), CHAIN, KEEPER, 0, attempt(1))),
+            threading.Thread(target=share_otherwise),
+        ]
+        for count, write in enumerate(writes, 1):
+            write.start()
+            waiting(count)
+        slow.commit()
+        for write in writes:
+            write.join()
+    (error,) = refused
+    assert "has 1 flight under way" in str(error)
+    with Reader(url) as reader:
+        assert ([flight.nonce for flight in reader.flights()], reader.among()) == ([0], EAST.among)
+    stale.close()
+
+
 def test_a_shared_journal__that_an_older_keeper_still_writes__is_brought_up_to_date_only_after_it(
     new_database: NewDatabase,
 ) -> None:
