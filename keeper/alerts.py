@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from keeper.domain.errors import KeeperError, Misconfigured
-from keeper.domain.foresight import Cause, Foreseen
+from keeper.domain.foresight import GAS_CAP, Cause, Foreseen, Foresight, Obstacle
 from keeper.domain.rules import RuleKey
 from keeper.domain.texts import span_text
 from keeper.domain.verdicts import Kind
@@ -27,6 +27,7 @@ _MOST_WAITING: Final = 256
 _RESTS: Final = (1.0, 5.0, 30.0, 120.0, 600.0)
 _QUIET_SECONDS: Final = 3_600.0
 _FORESIGHT_SECONDS: Final = 86_400.0
+_OF_ALL: Final = frozenset({Cause.GAS_PRICE, Cause.GAS_MONEY})
 _HEARTBEAT_SECONDS: Final = 60.0
 _HEARTBEAT_TIMEOUT: Final = 5.0
 
@@ -53,7 +54,7 @@ class News:
         self._is_silent = False
         self._since: dict[RuleKey, float] = {}
         self._told: set[RuleKey] = set()
-        self._foretold: dict[tuple[RuleKey, Cause], float] = {}
+        self._foretold: dict[tuple[RuleKey | None, Cause], float] = {}
 
     def of_turn(self, turn: Turn, now: float) -> Iterator[Alert]:
         """Alarms, tripped breakers, rules out of their bands for too long, and what would stop an action soon due."""
@@ -81,22 +82,29 @@ class News:
             yield from self._of_foresight(turn.foreseen, now)
 
     def _of_foresight(self, foreseen: Foreseen, now: float) -> Iterator[Alert]:
-        """Each obstacle of each rule once, until it is mended or the rule has been out of reach for a day."""
-        within = {each.key: {obstacle.cause for obstacle in each.obstacles} for each in foreseen.foresights}
-        self._foretold = {
-            (key, cause): now if key in within else at
-            for (key, cause), at in self._foretold.items()
-            if (cause in within[key] if key in within else now - at < _FORESIGHT_SECONDS)
-        }
+        """Each obstacle of each rule once, until it is mended or the rule has been out of reach for a day; what
+        the keeper's own gas stops is told once for all rules, with the soonest.
+        """
+        found: dict[tuple[RuleKey | None, Cause], list[tuple[Foresight, Obstacle]]] = {}
         for each in foreseen.foresights:
             for obstacle in each.obstacles:
-                if (each.key, obstacle.cause) not in self._foretold:
-                    self._foretold[each.key, obstacle.cause] = now
-                    when = f"{span_text(each.reach.early)}, more likely {span_text(each.reach.median)}"
-                    said = (
-                        f"rule {each.key.id} of {each.key.owner}, breached perhaps in {when}: {obstacle.why}"
-                    )
-                    yield Alert("an action would be stopped", said)
+                is_of_all = obstacle.cause in _OF_ALL and obstacle.why != GAS_CAP
+                whose = None if is_of_all else each.key
+                found.setdefault((whose, obstacle.cause), []).append((each, obstacle))
+        seen: set[RuleKey | None] = {each.key for each in foreseen.foresights}
+        seen |= {None} if seen else set()
+        self._foretold = {
+            told: now if told[0] in seen else at
+            for told, at in self._foretold.items()
+            if (told in found if told[0] in seen else now - at < _FORESIGHT_SECONDS)
+        }
+        for told, ((each, obstacle), *others) in found.items():
+            if told not in self._foretold:
+                self._foretold[told] = now
+                when = f"{span_text(each.reach.early)}, more likely {span_text(each.reach.median)}"
+                more = f" and {len(others)} more" if others else ""
+                said = f"rule {each.key.id} of {each.key.owner}{more}, breached perhaps in {when}: {obstacle.why}"
+                yield Alert("an action would be stopped", said)
 
     def of_trouble(self, error: KeeperError, now: float) -> Iterator[Alert]:
         """One, once no turn was taken for so long."""

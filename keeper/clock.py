@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
+from typing import Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -65,20 +66,46 @@ class Clock:
         self._due.set()
 
 
+class _Garbage:
+    """Python's one collector, which all the clocks that run have stand still until the last of them has ended."""
+
+    def __init__(self) -> None:
+        self._counting = threading.Lock()
+        self._clocks = 0
+        self._was_enabled = False
+
+    def hold(self) -> None:
+        """Begin to keep it from running by itself."""
+        with self._counting:
+            if not self._clocks:
+                self._was_enabled = gc.isenabled()
+                gc.disable()
+            self._clocks += 1
+
+    def let_go(self) -> None:
+        """End it, and with the last leave everything as it was."""
+        with self._counting:
+            self._clocks -= 1
+            if not self._clocks:
+                gc.unfreeze()
+                if self._was_enabled:
+                    gc.enable()
+
+
+_GARBAGE: Final = _Garbage()
+
+
 @contextmanager
 def _collecting_after() -> Iterator[Callable[[], None]]:
     """Have garbage collected when asked and at no other time; what there is after the first time is never looked at."""
-    was_enabled = gc.isenabled()
-    gc.disable()
 
     def collect() -> None:
         gc.collect()
         if not gc.get_freeze_count():
             gc.freeze()
 
+    _GARBAGE.hold()
     try:
         yield collect
     finally:
-        gc.unfreeze()
-        if was_enabled:
-            gc.enable()
+        _GARBAGE.let_go()

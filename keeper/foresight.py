@@ -5,8 +5,10 @@ It costs a few questions for each contract and a bounded number of its positions
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from keeper.chain.node import Node
 from keeper.domain.blocks import Block
@@ -38,6 +40,10 @@ def foresee(
             found += positions.foresee(block, horizon)
         except Refused as error:
             untold.append(str(error))
+        except Exception as error:  # noqa: BLE001 - what decides nothing is to cost no turn what it has to tell
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(last.filename).name}:{last.lineno}"
+            untold.append(f"foresight: it ended in a {type(error).__name__} that nobody foresaw, at {where}")
     found.sort(key=lambda each: (each.reach.early, each.key))
     try:
         balance = node.ask_number("eth_getBalance", purse.account, "latest") if purse.account else None

@@ -29,6 +29,8 @@ _PATIENCE_SECONDS: Final = 1.0
 """How long what is free is left to a keeper that has fewer."""
 _REST_SECONDS: Final = 2.0
 """How long a shard that could not be acted for is not tried again."""
+_LONGEST_UNABLE_SECONDS: Final = 300.0
+"""How long after that nothing is to be left to this keeper, at most: twice as long each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def run(settings: Settings, dry_run: bool, listen: Callable[[str], Listener]) ->
             while not stopped.wait(_LOOK_SECONDS):
                 holding.bury()
                 try:
-                    sight = roll.sign()
+                    sight = roll.sign(holding.is_able)
                 except JournalBroken as error:
                     if not holding.ever:
                         raise
@@ -113,9 +115,15 @@ class _Holding:
         self._held: dict[str, _Held] = {}
         self._free_since: dict[str, float] = {}
         self._rests_until: dict[str, float] = {}
+        self._unable: dict[str, tuple[float, float]] = {}
         self._put_off_since: float | None = None
         self._said: dict[str, str] = {}
         self.ever = False
+
+    @property
+    def is_able(self) -> bool:
+        """Whether more may be left to this keeper: else it would be left again and again what it cannot act for."""
+        return all(until <= time.monotonic() for _, until in self._unable.values())
 
     def follow(self, sight: Sight) -> None:
         """Try for what is this keeper's part, or leave one shard to another."""
@@ -142,6 +150,7 @@ class _Holding:
             self.ever, self._put_off_since = True, None
         for name in ("", *led) if led else ():
             self._said.pop(name, None)
+            self._unable.pop(name, None)
         for name, held in list(self._held.items()):
             if held.is_over():
                 del self._held[name]
@@ -161,6 +170,9 @@ class _Holding:
             raise error
         if not isinstance(error, JournalBroken):
             self._rests_until[name] = now + _REST_SECONDS
+            last, _ = self._unable.get(name, (_REST_SECONDS / 2, now))
+            unable = min(2 * last, _LONGEST_UNABLE_SECONDS)
+            self._unable[name] = unable, now + unable
         self.say(name, error)
 
     def _leads(self) -> bool:

@@ -172,6 +172,22 @@ def test_clock__garbage__is_collected_after_a_tick_and_never_within_one() -> Non
     assert gc.get_freeze_count() == 0
 
 
+def test_clocks__of_which_one_ends_before_another__leave_garbage_alone_until_the_last_has_ended(
+    ticks: Ticks,
+) -> None:
+    first, last = Clock(ticks, NEVER), Clock(ticks, NEVER)
+    with running(first) as thread:
+        assert eventually(lambda: ticks.ended == 1)
+        with running(last):
+            assert eventually(lambda: ticks.ended == 2 and gc.get_freeze_count() > 0)
+            first.stop()
+            thread.join(SOON)
+            assert not gc.isenabled()
+            assert gc.get_freeze_count() > 0
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
 def test_clock__after_any_burst_of_wakes__a_tick_starts_after_the_last(
     ticks: Ticks, hurried_threads: None
 ) -> None:

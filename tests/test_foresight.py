@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from keeper import app, show
+from keeper.chain.node import Node
 from keeper.cli import cli
 from keeper.devnet.world import World
 from keeper.domain.errors import NodeRefused
@@ -127,6 +128,49 @@ def test_a_node__that_leaves_overrides_out__is_not_believed(
     assert foreseen.foresights == ()
     (why,) = foreseen.untold
     assert why.endswith(f"does not show {world.thresholds} as if its rules were others")
+
+
+def test_a_node__that_words_a_revert_as_no_node_should__leaves_a_kind_untold_and_costs_no_turn(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = type(world.node).ask_each
+
+    def wordy(node: Node, questions: list[tuple[str, list[object]]]) -> list[object]:
+        tried = ["stateDiff" in str(params) and "from" in str(params[0]) for _, params in questions]
+        refusal = NodeRefused("eth_call: VM execution error.", -32015, "Reverted 0x")
+        told = plain(node, questions)
+        return [refusal if is_tried else each for each, is_tried in zip(told, tried, strict=True)]
+
+    monkeypatch.setattr(type(world.node), "ask_each", wordy)
+    with app.open_keeper(settings, dry_run=True) as keeper:
+        assert keeper.lookout is not None
+        soon = replace(keeper, lookout=replace(keeper.lookout, every_blocks=1))
+        soon.turn(soon.node.head())
+        world.mine()
+        turn = soon.turn(soon.node.head())
+    assert len(turn.verdicts) == 2
+    assert turn.foreseen is not None
+    assert (turn.foreseen.foresights, turn.foreseen.untold) == (
+        (),
+        ("node: the answer to eth_call is not bytes",),
+    )
+
+
+def test_a_fault_of_ours__in_looking_ahead__is_told_and_costs_no_turn(
+    world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("keeper.positions.loan_ahead.ask_as_if", faulty)
+    foreseen = foresee(
+        world.node, app.watched(settings, world.node), world.node.head(), HORIZON, Purse(None, 1, LIMITS)
+    )
+    assert foreseen.foresights == ()
+    (why,) = foreseen.untold
+    assert why.startswith(
+        "foresight: it ended in a ZeroDivisionError that nobody foresaw, at test_foresight.py:"
+    )
 
 
 def test_the_dashboard__of_a_position_within_reach__shows_when_and_what_would_stop_it(

@@ -6,18 +6,23 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from eth_account import Account
 
+from keeper import shards as shards_room
 from keeper.devnet.world import World
 from keeper.doctor import Grade, examine
-from keeper.domain.errors import Misconfigured
+from keeper.domain.errors import Misconfigured, NodeUnreachable
 from keeper.domain.flights import State, Step
 from keeper.domain.units import Address
 from keeper.journal.journal import Journal, Reader
-from keeper.journal.shares import Share
+from keeper.journal.roll import Roll
+from keeper.journal.shares import Share, Sight
 from keeper.settings import Settings, read_settings
 from keeper.shards import require_keys_apart
 from tests.conftest import KEEPER_KEY, SetRule
@@ -282,3 +287,47 @@ def test_shards__that_cannot_be__are_refused_in_a_sentence(
 def test_shards__of_one_key__are_refused() -> None:
     with pytest.raises(Misconfigured, match="east and west both sign as 0x1"):
         require_keys_apart({"east": Address("0x1"), "west": Address("0x1")})
+
+
+def test_a_keeper__that_cannot_act_for_a_shard__tries_what_is_free_and_is_left_nothing_for_longer_each_time(
+    new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, share = new_database(), Share("east", "east")
+    now, tried, is_blind = [0.0], list[float](), [True]
+
+    @contextmanager
+    def leading(*_: object) -> Iterator[None]:
+        tried.append(now[0])
+        if is_blind[0]:
+            raise NodeUnreachable("node: gone")
+        yield
+
+    monkeypatch.setattr(shards_room, "leading", leading)
+    monkeypatch.setattr(shards_room, "attend", lambda *_: None)
+    monkeypatch.setattr(shards_room, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    part: Any = SimpleNamespace(settings=None, ready=None, share=share, beside=frozenset())
+    quiet = shards_room.Listener(lambda _: None, lambda _: None, lambda _: None)
+    holding = shards_room._Holding({"east": part}, {"east": quiet})
+    holding.ever = True
+    able: list[bool] = []
+    with Journal(url, share), Roll(url) as mine:
+        for second in range(16):
+            now[0] = float(second)
+            holding.follow(Sight("me", frozenset({"me"}), {}))
+            holding.end()
+            holding.bury()
+            able.append(holding.is_able)
+            assert (mine.sign(holding.is_able).there != set()) == able[-1]
+    assert tried == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert not any(able)
+    now[0] = 16.0 + 2**8
+    assert holding.is_able
+    holding.follow(Sight("me", frozenset({"me"}), {}))
+    holding.end()
+    holding.bury()
+    assert not holding.is_able
+    is_blind[0], now[0] = False, now[0] + 2
+    holding.follow(Sight("me", frozenset({"me"}), {}))
+    holding.end()
+    holding.bury()
+    assert holding.is_able, "as soon as it can act for it"

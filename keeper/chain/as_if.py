@@ -12,6 +12,7 @@ from typing import Any
 
 from keeper.chain.node import Node
 from keeper.chain.reads import read_together, returned_by
+from keeper.chain.wire import bytes_of
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Blind, NodeRefused
 from keeper.domain.plans import Call
@@ -58,7 +59,7 @@ def _refusal(answer: Any) -> str:
     if isinstance(answer, NodeRefused):
         if not answer.data and "revert" not in answer.message:
             raise answer
-        return revert_reason(bytes.fromhex(answer.data.removeprefix("0x")))
+        return revert_reason(bytes_of(answer.data or "0x", "eth_call"))
     returned_by(answer)
     return ""
 

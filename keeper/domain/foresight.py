@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from keeper.domain.rules import RuleKey
 from keeper.domain.verdicts import Measure
+
+GAS_CAP: Final = "gas: the price is above the rule's cap"
+"""What a contract says of it; a node may ask it at a price of 0, and then it says nothing."""
 
 
 class Cause(StrEnum):

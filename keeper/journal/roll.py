@@ -44,8 +44,11 @@ class Roll:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def sign(self) -> Sight:
-        """Show a sign of life, and see who else has; `JournalBroken` when the database does not answer."""
+    def sign(self, is_able: bool = True) -> Sight:
+        """Show a sign of life, and see who else has; `JournalBroken` when the database does not answer.
+
+        Who is not `is_able` to take more is struck off instead, so that nobody leaves it any.
+        """
         try:
             if self._session is None:
                 self._session = self._place.dial(BEATING).execution_options(isolation_level="AUTOCOMMIT")
@@ -54,10 +57,13 @@ class Roll:
             if not self._is_founded:
                 return Sight(self._me, frozenset({self._me}), {})
             now = func.clock_timestamp()
-            signing = insert(peer).values(name=self._me, beat=now)
-            self._session.execute(
-                signing.on_conflict_do_update(index_elements=[peer.c.name], set_={"beat": now})
-            )
+            if is_able:
+                signing = insert(peer).values(name=self._me, beat=now)
+                self._session.execute(
+                    signing.on_conflict_do_update(index_elements=[peer.c.name], set_={"beat": now})
+                )
+            else:
+                self._session.execute(delete(peer).where(peer.c.name == self._me))
             self._session.execute(delete(peer).where(older_than(peer.c.beat, _FORGOTTEN_SECONDS)))
             there = self._session.execute(
                 select(peer.c.name).where(~older_than(peer.c.beat, PRESENT_SECONDS))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from keeper.domain.foresight import Cause, Obstacle, Reach
+from keeper.domain.foresight import GAS_CAP, Cause, Obstacle, Reach
 from keeper.domain.texts import date_text, span_text
 
 _ROOMS: Final = {
@@ -35,8 +35,6 @@ _REASONS: Final = {
     "rule: the sale and its bounty would cost more than the slippage": Cause.POOL,
 }
 """The contracts' own words, where their room alone does not tell."""
-GAS_CAP: Final = "gas: the price is above the rule's cap"
-"""What a contract says of it; a node may ask it at a price of 0, and then it says nothing."""
 _NEARLY: Final = (49, 50)
 """Of an allowed age. Feeds that speak once a day are allowed 25 hours, and are no news at 24."""
 

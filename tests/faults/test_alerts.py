@@ -16,7 +16,7 @@ from keeper.alerts import Alert, Alerts, News, channels_of, heartbeat
 from keeper.domain.blocks import Block
 from keeper.domain.errors import Misconfigured, NodeUnreachable
 from keeper.domain.flights import Change, State
-from keeper.domain.foresight import Cause, Foreseen, Foresight, Obstacle, Reach
+from keeper.domain.foresight import GAS_CAP, Cause, Foreseen, Foresight, Obstacle, Reach
 from keeper.domain.loans import health_measure
 from keeper.domain.units import WAD
 from keeper.domain.verdicts import Kind, Verdict
@@ -238,6 +238,30 @@ def test_news__of_what_would_stop_an_action__come_once_for_each_cause_and_again_
     assert other.body.endswith("price: in the way")
     assert titles(news.of_turn(turn(foreseen=foreseen()), 4)) == []
     assert len(titles(news.of_turn(turn(foreseen=foreseen(granted)), 5))) == 1
+
+
+def test_news__of_gas_that_stops_every_action__are_one_and_leave_room_for_others() -> None:
+    news, (one,) = News(300, 600), foreseen(Cause.GRANT, Cause.GAS_PRICE).foresights
+    many = Foreseen(7, tuple(replace(one, key=replace(one.key, id=n)) for n in range(50)))
+    heard = [alert.body for alert in news.of_turn(turn(foreseen=many), 0)]
+    (gas,) = [body for body in heard if "gas_price" in body]
+    assert gas.startswith("rule 0 of ")
+    assert " and 49 more, breached perhaps in 2 hours" in gas
+    assert len(heard) == 51
+    assert titles(news.of_turn(turn(foreseen=replace(many, foresights=many.foresights[1:])), 1)) == []
+    assert titles(news.of_turn(turn(foreseen=Foreseen(7, ())), 2)) == []
+    assert titles(news.of_turn(turn(foreseen=many), 3)) == []
+    assert titles(news.of_turn(turn(foreseen=foreseen(Cause.GRANT)), 4)) == []
+    assert len(titles(news.of_turn(turn(foreseen=foreseen(Cause.GRANT, Cause.GAS_PRICE)), 5))) == 1
+
+
+def test_news__of_a_gas_cap_that_is_a_rule_s_own__are_that_rule_s_and_hide_nothing_of_the_keeper_s() -> None:
+    news, (one,) = News(300, 600), foreseen(Cause.GAS_PRICE).foresights
+    capped = Foresight(one.key, one.measure, one.reach, (Obstacle(Cause.GAS_PRICE, GAS_CAP),))
+    second = replace(capped, key=replace(one.key, id=1))
+    third = replace(one, key=replace(one.key, id=2))
+    for found, count in (((capped,), 1), ((capped, second), 1), ((capped, second, third), 1)):
+        assert len(titles(news.of_turn(turn(foreseen=Foreseen(7, found)), 0))) == count
 
 
 def test_news__of_a_rule_that_comes_and_goes_within_a_day__are_not_told_again() -> None:
