@@ -416,7 +416,8 @@ def read_settings(path: Path) -> Settings:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise Misconfigured(f"settings: {path} cannot be read ({error.strerror})") from error
+        next_ = f"; keeper init --out {path} writes one" if isinstance(error, FileNotFoundError) else ""
+        raise Misconfigured(f"settings: {path} cannot be read ({error.strerror}){next_}") from error
     except UnicodeDecodeError as error:
         raise Misconfigured(f"settings: {path} is not text") from error
     try:

@@ -187,6 +187,7 @@ def test_settings__the_kinds_that_may_be_watched__are_those_that_the_keeper_hold
 
 def test_settings__no_file__is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
-        Misconfigured, match=r"settings: .*keeper.toml cannot be read \(No such file or directory\)"
+        Misconfigured,
+        match=r"settings: .*cannot be read \(No such file or directory\); keeper init --out .*keeper.toml writes one",
     ):
         read_settings(tmp_path / "keeper.toml")
