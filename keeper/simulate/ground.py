@@ -96,6 +96,11 @@ def ground(settings: Settings, manifest: Path, fork_url: str) -> Ground:
         if not manifest.exists():
             raise Misconfigured("simulate: no devnet runs from this folder; start one with `keeper devnet`")
         world = World.read(manifest)
+        if world.chain_id != settings.chain.id:
+            raise Misconfigured(
+                f"simulate: the devnet is chain {world.chain_id}, and the settings say {settings.chain.id}; --fork-url "
+                "names a node of that one"
+            )
         return OfDevnet(world, world.node.head().number)
     if not fork_url.startswith(("http://", "https://")):
         # Not told in full: an address may have a secret in it.

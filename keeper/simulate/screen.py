@@ -31,7 +31,9 @@ def print_simulated(console: Console, told: Simulated) -> None:
     console.print(table)
     if told.saved is not None:
         console.print(
-            Text(f"Beside nobody at work, gas paid: {usd_text(told.saved)} for the accounts with loans.")
+            Text(
+                f"The accounts with loans end with {usd_text(told.saved)} more than with nobody at work, gas counted."
+            )
         )
     if said := hostile_text(told):
         console.print(Text(said.strip()))
