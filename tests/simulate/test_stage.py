@@ -75,7 +75,14 @@ def test_simulate__a_fall__liquidates_who_is_alone_and_not_who_is_kept(
     assert position["guarded"]["actions"] == len(kept.acts) == len(position["guarded"]["acts"])
     screen = io.StringIO()
     print_simulated(Console(file=screen, width=150), told)
-    for wanted in ("loan rule 0", "with the keeper", "without", f"of {kept.blocks} blocks", "times as fast"):
+    for wanted in (
+        "loan rule 0",
+        "with the keeper",
+        "without",
+        f"of {kept.blocks} blocks",
+        "loans ended with",
+        "times as fast",
+    ):
         assert wanted in screen.getvalue()
 
 
