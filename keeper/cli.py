@@ -535,18 +535,25 @@ def simulate(
             help="black-thursday, june-2022, usdc-depeg, gbm, or a file of hourly bars: .csv, .csv.gz or .parquet."
         ),
     ] = "black-thursday",
-    start: Annotated[str | None, typer.Option("--from", help="The first hour, UTC.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="The first hour, such as 2020-03-12T06:00, UTC.")
+    ] = None,
     end: Annotated[
         str | None, typer.Option("--to", help="The last hour; a bare date takes that whole day in.")
     ] = None,
     hours: Annotated[
         int | None, typer.Option(help="No more than the first so many hours; 24 of gbm.")
     ] = None,
-    volatility: Annotated[float | None, typer.Option(help="Of gbm, a year: 0.8 is 80 %.")] = None,
+    volatility: Annotated[
+        float | None, typer.Option(help="Of gbm, a year; 0.8, which is 80 %, by default.")
+    ] = None,
     drift: Annotated[float | None, typer.Option(help="Of gbm, a year; none by default.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of gbm: one seed, one path; 1 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of gbm: one seed, one path; 1 by default.", min=0)] = None,
     hostile: Annotated[
-        bool, typer.Option("--hostile", help="A mempool that holds back, outbids and sandwiches the keeper.")
+        bool,
+        typer.Option(
+            "--hostile", help="Set a mempool against the keeper that holds back, outbids and sandwiches."
+        ),
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Leave a page with plots in this file, too.")] = None,
     config: Config = None,

@@ -118,6 +118,11 @@ def _shards(settings: Settings, senders: Mapping[str, Address]) -> Iterator[Find
     idle = not all(counts.values())
     next_ = "name owners in its shards.owners, or take it out" if idle else ""
     yield Finding("shards", Grade.POOR if idle else Grade.GOOD, f"shards: {said}", next_)
+    known = {owner for watch in settings.watch for owner in watch.owners}
+    for shard in settings.shards:
+        if strange := [owner for owner in shard.owners if owner not in known]:
+            unwatched = f"shards: {shard.name} names {', '.join(strange)}, whom no watch has"
+            yield Finding("shards", Grade.POOR, unwatched, "name them in a watch's owners, or take them out")
 
 
 def _endpoints(settings: Settings) -> Generator[Finding, None, bool]:
@@ -255,7 +260,8 @@ def _key(settings: Settings, shard: str) -> Iterator[tuple[Finding, Address | No
     try:
         found = signer(settings)
     except KeeperError as error:
-        yield Finding("key", Grade.BAD, str(error), _next_about_the_key(settings, str(error))), None
+        whose = f"shard {shard}: " if shard else ""
+        yield Finding("key", Grade.BAD, f"{whose}{error}", _next_about_the_key(settings, str(error))), None
         return
     what = f" for shard {shard}" if shard else ""
     yield Finding("key", Grade.GOOD, f"key: {found.address} signs{what}"), found.address

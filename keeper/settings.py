@@ -39,6 +39,7 @@ _IN_WORDS: Final = {
     "finite_number": "must be finite",
     "string_too_short": "is empty",
     "string_type": "must be text in quotes",
+    "string_pattern_mismatch": "must be small letters, digits and hyphens, 32 at most and no hyphen first",
     "path_type": "must be a file's name in quotes",
     "tuple_type": "must be a list",
     "model_type": "must be a table",
@@ -360,11 +361,10 @@ class Settings(_Strict):
             ("relays", [relay.name for relay in self.relays]),
             ("shards", [shard.name for shard in self.shards]),
         ):
-            if len(set(names)) != len(names):
-                raise ValueError(f"two {what} have one name")
-        named = [owner for shard in self.shards for owner in shard.owners]
-        if len(set(named)) != len(named):
-            raise ValueError("an owner is in two shards")
+            if (name := _doubled(names)) is not None:
+                raise ValueError(f"two {what} have one name, {name}")
+        if (owner := _doubled([owner for shard in self.shards for owner in shard.owners])) is not None:
+            raise ValueError(f"an owner is in two shards, {owner}")
         if self.shards and self.key != Key():
             raise ValueError("key and shards are both named, and each shard has its own key")
         return self
@@ -406,12 +406,18 @@ def _name(shard: Shard) -> str:
     return shard.name
 
 
+def _doubled(names: Sequence[str]) -> str | None:
+    """The first that is there twice."""
+    return next((name for n, name in enumerate(names) if name in names[:n]), None)
+
+
 def read_settings(path: Path) -> Settings:
     """The settings in a file; paths in it are taken from the file's own folder."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise Misconfigured(f"settings: {path} cannot be read ({error.strerror})") from error
+        next_ = f"; keeper init --out {path} writes one" if isinstance(error, FileNotFoundError) else ""
+        raise Misconfigured(f"settings: {path} cannot be read ({error.strerror}){next_}") from error
     except UnicodeDecodeError as error:
         raise Misconfigured(f"settings: {path} is not text") from error
     try:
@@ -422,13 +428,15 @@ def read_settings(path: Path) -> Settings:
 
 
 def fault_text(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing that is wrong with what a person wrote, `where: what`.
+    """The first thing that is wrong with what a person wrote, `where: what`, or what alone if it is in no one place.
 
     A key that nobody knows goes before one that is missing, because it may be that one misspelt.
     """
-    found = error.errors(include_input=False, include_url=False)
+    found = error.errors(include_url=False)
     first = min(found, key=lambda each: each["type"] != _UNKNOWN)
-    where = ".".join(map(str, first["loc"])) or "the whole"
+    if not first["loc"]:
+        return _in_words(first)
+    where = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
         return f"{where}: is missing"
     if first["type"] != _UNKNOWN:
@@ -443,6 +451,8 @@ def _in_words(found: Mapping[str, Any]) -> str:
     if kind == "too_short":
         what = str(found["loc"][-1]).removesuffix("s") if found["loc"] else "one"
         return f"needs at least {'one' if context['min_length'] == 1 else context['min_length']} {what}"
+    if kind == "tuple_type" and isinstance(found["input"], dict):
+        return f"must be a list; write [[{found['loc'][-1]}]]"
     told = _IN_WORDS.get(kind) or _IN_WORDS.get(kind.partition("_")[0])
     return told.format(**context) if told else str(found["msg"]).removeprefix("Value error, ")
 

@@ -270,9 +270,13 @@ def test_owners__among_shards__are_each_in_one_and_one_more_shard_moves_few(tmp_
             'path = "keeper.db"',
             "shards: need journal.url, a PostgreSQL; a file is written by one keeper",
         ),
-        (shards_named("a", "a"), None, "two shards have one name"),
+        (shards_named("a", "a"), None, "toml: two shards have one name, a"),
         (shards_named("writer"), None, "writer is the name of a journal that is not shared"),
-        (shards_named("a", "b", more=f'owners = ["0x{1:040x}"]\n'), None, "an owner is in two shards"),
+        (
+            shards_named("a", "b", more=f'owners = ["0x{1:040x}"]\n'),
+            None,
+            f"an owner is in two shards, 0x{1:040x}",
+        ),
         (shards_named("a") + '[key]\nkeystore = "k"\n', None, "each shard has its own key"),
         ('[[shards]]\nname = "a"\nkey = {}\n', None, "each shard signs with its own"),
     ],
@@ -282,6 +286,16 @@ def test_shards__that_cannot_be__are_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(Misconfigured, match=said):
         settings_of(tmp_path, shards, **({"journal": journal} if journal else {}))
+
+
+def test_the_doctor__of_a_shard_without_its_key_or_its_owner__says_whose_it_is(tmp_path: Path) -> None:
+    stranger, watched = f"0x{0x999:040x}", f"0x{1:040x}"
+    shards = shards_named("a", more=f'owners = ["{watched}", "{stranger}"]\n')
+    settings = settings_of(tmp_path, shards, 'url = "postgresql://keeper@127.0.0.1:1/keeper"')
+    said = {(each.subject, each.grade): each.said for each in examine(settings, tmp_path / "keeper.toml")}
+    assert said["shards", Grade.GOOD] == "shards: a 200 owners"
+    assert said["shards", Grade.POOR] == f"shards: a names {stranger}, whom no watch has"
+    assert said["key", Grade.BAD].startswith("shard a: ")
 
 
 def test_shards__of_one_key__are_refused() -> None:

@@ -52,13 +52,18 @@ def summary(told: Simulated) -> str:
     )
     if failed:
         said += f" {count_text(failed, 'further transaction')} came to nothing."
-    if told.saved is not None:
-        which = "more" if told.saved >= 0 else "less"
-        said += (
-            f" After fees, slippage and gas the accounts with loans ended with {usd_text(abs(told.saved))} {which} "
-            "than with nobody at work."
-        )
-    return said + hostile_text(told)
+    return said + saved_text(told) + hostile_text(told)
+
+
+def saved_text(told: Simulated) -> str:
+    """What acting came to, as a sentence to follow others; nothing where there is no loan."""
+    if told.saved is None:
+        return ""
+    which = "more" if told.saved >= 0 else "less"
+    return (
+        f" After fees, slippage and gas the accounts with loans ended with {usd_text(abs(told.saved))} {which} "
+        "than with nobody at work."
+    )
 
 
 def hostile_text(told: Simulated) -> str:

@@ -14,7 +14,7 @@ from keeper.devnet.foreign import Places, echo, settle
 from keeper.devnet.transactions import call
 from keeper.devnet.world import World
 from keeper.domain.blocks import Block
-from keeper.domain.errors import Misconfigured
+from keeper.domain.errors import Blind, Misconfigured
 from keeper.domain.units import NOBODY, Address
 from keeper.positions.baskets import BasketPositions
 from keeper.positions.port import Positions
@@ -96,13 +96,22 @@ def ground(settings: Settings, manifest: Path, fork_url: str) -> Ground:
         if not manifest.exists():
             raise Misconfigured("simulate: no devnet runs from this folder; start one with `keeper devnet`")
         world = World.read(manifest)
+        if world.chain_id != settings.chain.id:
+            raise Misconfigured(
+                f"simulate: the devnet is chain {world.chain_id}, and the settings say {settings.chain.id}; --fork-url "
+                "names a node of that one"
+            )
         return OfDevnet(world, world.node.head().number)
     if not fork_url.startswith(("http://", "https://")):
+        # Not told in full: an address may have a secret in it.
         raise Misconfigured(
-            f"simulate: --fork-url {fork_url} is neither devnet nor an address that begins with http"
+            f"simulate: --fork-url {fork_url.partition(':')[0]} is neither devnet nor an address that begins with http"
         )
-    node = app.connect(on(settings, fork_url))
-    return OfChain(fork_url, node.head().number, settings)
+    try:
+        head = app.connect(on(settings, fork_url)).head()
+    except Blind as error:
+        raise Blind(f"{error}; name another node in --fork-url") from error
+    return OfChain(fork_url, head.number, settings)
 
 
 def on(settings: Settings, url: str) -> Settings:

@@ -8,8 +8,7 @@ from rich.text import Text
 
 from keeper.domain.texts import count_text
 from keeper.report.lives import Life, Simulated
-from keeper.report.lives_page import hostile_text
-from keeper.report.texts import usd_text
+from keeper.report.lives_page import hostile_text, saved_text
 
 
 def print_simulated(console: Console, told: Simulated) -> None:
@@ -29,10 +28,8 @@ def print_simulated(console: Console, told: Simulated) -> None:
                 table.add_row(Text(whose), name, *_cells(life))
                 whose = ""
     console.print(table)
-    if told.saved is not None:
-        console.print(
-            Text(f"Beside nobody at work, gas paid: {usd_text(told.saved)} for the accounts with loans.")
-        )
+    if said := saved_text(told):
+        console.print(Text(said.strip()))
     if said := hostile_text(told):
         console.print(Text(said.strip()))
     for line in (*told.notes, *told.sources, f"{told.pace:,.0f} times as fast as it was"):

@@ -111,15 +111,17 @@ def test_another_feed__made_an_echo__answers_what_the_reserves_says(ordinary: Wo
     ("fork_url", "sentence"),
     [
         ("mainnet", "--fork-url mainnet is neither devnet nor an address that begins with http"),
-        ("http://127.0.0.1:1", "127.0.0.1:1"),
+        ("wss://chain.example/secret", "--fork-url wss is neither devnet"),
+        ("http://127.0.0.1:1/secret", "no answer .*; name another node in --fork-url"),
     ],
 )
 def test_what_cannot_be_forked__is_one_sentence(
     world: World, tmp_path: Path, fork_url: str, sentence: str
 ) -> None:
     settings = read_settings(config(world, tmp_path))
-    with pytest.raises(KeeperError, match=sentence):
+    with pytest.raises(KeeperError, match=sentence) as caught:
         simulate(settings, tmp_path / "devnet.json", Wanted(), None, fork_url=fork_url)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_fork__of_another_chain_than_the_settings_name__is_one_sentence(

@@ -75,7 +75,14 @@ def test_simulate__a_fall__liquidates_who_is_alone_and_not_who_is_kept(
     assert position["guarded"]["actions"] == len(kept.acts) == len(position["guarded"]["acts"])
     screen = io.StringIO()
     print_simulated(Console(file=screen, width=150), told)
-    for wanted in ("loan rule 0", "with the keeper", "without", f"of {kept.blocks} blocks", "times as fast"):
+    for wanted in (
+        "loan rule 0",
+        "with the keeper",
+        "without",
+        f"of {kept.blocks} blocks",
+        "loans ended with",
+        "times as fast",
+    ):
         assert wanted in screen.getvalue()
 
 
@@ -86,6 +93,11 @@ def test_simulate__of_nothing__is_one_sentence(world: World, tmp_path: Path) -> 
     (tmp_path / "devnet.json").write_text(world.to_json())
     with pytest.raises(Misconfigured, match="none of the watched owners has written a rule"):
         simulate(settings, tmp_path / "devnet.json", Wanted(), None)
+    elsewhere = settings.model_copy(update={"chain": settings.chain.model_copy(update={"id": 1})})
+    with pytest.raises(
+        Misconfigured, match="devnet is chain 31337, and the settings say 1; --fork-url names"
+    ):
+        simulate(elsewhere, tmp_path / "devnet.json", Wanted(), None)
 
 
 def test_a_page__that_could_not_be_written__is_refused_before_the_play(tmp_path: Path) -> None:
