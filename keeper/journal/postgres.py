@@ -63,7 +63,7 @@ _ALIVE: Final = {
 # A writer that stops in the midst of a transaction would hold off its successor with it.
 _WRITING: Final = (
     "-c synchronous_commit=on -c statement_timeout=5000 -c lock_timeout=5000 "
-    "-c idle_in_transaction_session_timeout=1000"
+    "-c idle_in_transaction_session_timeout=2000"
 )
 # What a page shows is read in several questions, of one moment.
 _READING: Final = (

@@ -97,7 +97,14 @@ def test_set__from_a_file_for_a_safe__is_a_batch_for_its_transaction_builder(
 def test_set__from_the_file_a_plan_leaves__is_the_rule_it_planned(world: World, tmp_path: Path) -> None:
     owner = world.roles.owner
     world.open_loan(owner, 100, health=2)
-    planned = {"floor": 1.4, "target": 1.7, "ceiling": float("inf"), "cooldown": 3600.0, "speed": 1.0}
+    planned = {
+        "floor": 1.4,
+        "target": 1.7,
+        "ceiling": float("inf"),
+        "cooldown": 3600.0,
+        "speed": 1.0,
+        "sigmas": 0.0,
+    }
     actions = SimpleNamespace(traded=np.array([1_000.0]), side=np.array([DOWN]))
     path, file = config(world, tmp_path), tmp_path / "rule.toml"
     life = cast("Path_", SimpleNamespace(actions=actions, equity=np.array([0.0])))

@@ -17,6 +17,7 @@ from keeper.cli import cli
 from keeper.devnet.world import World
 from keeper.domain.errors import Misconfigured
 from keeper.domain.units import BASE
+from keeper.planner.cases import FIXED
 from keeper.planner.results import DOWN, Kind
 from keeper.planner.results import Path as Life
 from keeper.planner.rule_file import Assets, rule_file
@@ -125,7 +126,8 @@ def test_the_file_a_plan_leaves__of_a_basket_and_of_a_range__goes_straight_in(
     actions = SimpleNamespace(traded=np.array([1_000.0]), side=np.array([DOWN]))
     life = cast("Life", SimpleNamespace(actions=actions, equity=np.array([0.0]), seconds=3_600))
     planned: dict[str, dict[str, float]] = {
-        "basket": {"trigger": 0.08, "destination": 0.02, "is_relative": 0.0, "cooldown": 600.0, "look": 2.0},
+        "basket": {"trigger": 0.08, "destination": 0.02, "is_relative": 0.0, "cooldown": 600.0, "look": 2.0}
+        | {"scale": FIXED},
         "range": {"width": 0.07, "trigger": 0.08, "hold": 1.0, "cooldown": 600.0},
     }
     more: dict[str, dict[str, Any]] = {
