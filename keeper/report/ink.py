@@ -5,6 +5,7 @@ Assumes: plotly, which is imported in this room alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -33,6 +34,8 @@ FEE: Final = "#7a6ff0"
 SLIPPAGE: Final = "#d9a21b"
 GAS: Final = "#3aa0b5"
 
+HOUR: Final = 3600
+
 
 def moment_text(seconds: int) -> str:
     """A moment as plotly reads it."""
@@ -58,6 +61,39 @@ def plain_figure(unit: str, form: str) -> Any:
             "yaxis": {**axis, "title": {"text": unit, "font": {"color": SOFT}}, "tickformat": form},
         }
     )
+
+
+def draw_price(figure: Any, bars: Sequence[tuple[int, float, float, float, float]]) -> None:
+    """Ether by hour: the range of each, and its closes in a line. A bar is its time, open, high, low and close."""
+    middles = [moment_text(bar[0] + HOUR // 2) for bar in bars]
+    for name, values, fill in (
+        ("", [bar[3] for bar in bars], None),
+        ("range of the hour", [bar[2] for bar in bars], "tonexty"),
+    ):
+        figure.add_scatter(
+            x=middles,
+            y=values,
+            name=name,
+            showlegend=bool(name),
+            mode="lines",
+            line={"color": SOFT, "width": 0, "shape": "hvh"},
+            fill=fill,
+            fillcolor=RANGE,
+            hoverinfo="skip",
+        )
+    figure.add_scatter(
+        x=hour_ends([bar[0] for bar in bars]),
+        y=[bars[0][1], *(bar[4] for bar in bars)],
+        name="ETH",
+        mode="lines",
+        line={"color": INK, "width": 1.8},
+        hovertemplate="%{y:$,.2f}",
+    )
+
+
+def hour_ends(times: Sequence[int]) -> list[str]:
+    """The start of the first hour, and the end of each."""
+    return [moment_text(times[0]), *(moment_text(time + HOUR) for time in times)]
 
 
 def json_of(figure: Any) -> str:

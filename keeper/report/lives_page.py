@@ -1,15 +1,14 @@
-"""A simulation as one HTML file that stands alone, as the other pages do; `lives.html` holds the page itself."""
+"""A simulation as one HTML file that stands alone, as the other pages do; `lives.html` holds its body."""
 
 from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Final
 
 from keeper.domain.texts import count_text
 from keeper.report.lives import Life, LifeAct, Simulated, Told
-from keeper.report.page import card_html, figure_html, packaged, table_html
+from keeper.report.page import card_html, figure_html, table_html, write_page
 from keeper.report.texts import clock_text, usd_text
 
 _MOST_RULES: Final = 12
@@ -19,10 +18,10 @@ _MOVED: Final = 0.002
 
 def write_lives(told: Simulated, path: Path) -> None:
     """Write the page to `path`."""
-    # plotly takes a while to import, and the screen does without it.
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415
-
-    text = Template(packaged("lives.html")).substitute(
+    write_page(
+        path,
+        "lives.html",
+        f"Simulated: {told.title}",
         title=escape(told.title),
         summary=escape(summary(told)),
         cards=_cards(told),
@@ -34,11 +33,7 @@ def write_lives(told: Simulated, path: Path) -> None:
         hostile=_hostile(told),
         sources="".join(f"<li>{escape(each)}</li>" for each in (*told.notes, *told.sources)),
         length=escape(f"{told.seconds:.0f} s, {told.pace:,.0f} times as fast as it was"),
-        style=packaged("page.css"),
-        paint=packaged("page.js"),
-        plotly=get_plotlyjs(),
     )
-    path.write_text(text, encoding="utf-8")
 
 
 def summary(told: Simulated) -> str:

@@ -13,11 +13,12 @@ from keeper.report.ink import (
     FEE,
     GAS,
     GUARDED,
+    HOUR,
     INK,
-    RANGE,
     SLIPPAGE,
-    SOFT,
     TWIN,
+    draw_price,
+    hour_ends,
     json_of,
     moment_text,
     plain_figure,
@@ -25,7 +26,6 @@ from keeper.report.ink import (
 from keeper.report.lives import Life, LifeHour, Simulated, Told
 from keeper.report.texts import clock_text
 
-_HOUR: Final = 3600
 WITH: Final = "with the keeper"
 PEACE: Final = "with the keeper, in peace"
 NOBODY: Final = "with nobody"
@@ -43,30 +43,7 @@ def sides(told: Told) -> list[tuple[str, str, Life]]:
 def price(told: Simulated) -> str:
     """ETH by hour, with every action of the keeper and every liquidation where nobody was at work."""
     figure = plain_figure("US dollars", "$,.0f")
-    middles = [moment_text(hour.time + _HOUR // 2) for hour in told.prices]
-    for name, values, fill in (
-        ("", [hour.low for hour in told.prices], None),
-        ("range of the hour", [hour.high for hour in told.prices], "tonexty"),
-    ):
-        figure.add_scatter(
-            x=middles,
-            y=values,
-            name=name,
-            showlegend=bool(name),
-            mode="lines",
-            line={"color": SOFT, "width": 0, "shape": "hvh"},
-            fill=fill,
-            fillcolor=RANGE,
-            hoverinfo="skip",
-        )
-    figure.add_scatter(
-        x=_ends(told),
-        y=[told.prices[0].open, *(hour.close for hour in told.prices)],
-        name="ETH",
-        mode="lines",
-        line={"color": INK, "width": 1.8},
-        hovertemplate="%{y:$,.2f}",
-    )
+    draw_price(figure, [(hour.time, hour.open, hour.high, hour.low, hour.close) for hour in told.prices])
     acts = [(act, rule) for rule in told.rules for act in rule.guarded.acts]
     _points(
         figure,
@@ -88,7 +65,7 @@ def price(told: Simulated) -> str:
 def dollar(told: Simulated) -> str:
     """What one USDC was worth at the end of each hour."""
     figure = plain_figure("US dollars", "$.3f")
-    ends = _ends(told)[1:]
+    ends = hour_ends([hour.time for hour in told.prices])[1:]
     figure.add_scatter(x=ends, y=[hour.usdc for hour in told.prices], name="USDC", line={"color": INK})
     return json_of(figure)
 
@@ -101,7 +78,7 @@ def measure(told: Told) -> str:
         worst = [worst_of(told, hour) for hour in life.hours]
         seen += [value for value in worst if value is not None]
         figure.add_scatter(
-            x=[moment_text(hour.time + _HOUR // 2) for hour in life.hours],
+            x=[moment_text(hour.time + HOUR // 2) for hour in life.hours],
             y=worst,
             name=name,
             mode="lines",
@@ -118,7 +95,7 @@ def measure(told: Told) -> str:
         if value > top and name.startswith("high"):
             continue
         figure.add_scatter(
-            x=[moment_text(hours[0].time), moment_text(hours[-1].time + _HOUR)],
+            x=[moment_text(hours[0].time), moment_text(hours[-1].time + HOUR)],
             y=[value, value],
             name=name,
             mode="lines",
@@ -161,7 +138,7 @@ def cost(told: Simulated) -> str:
 def equity(told: Simulated) -> str:
     """What all accounts with loans are worth in each life, at the end of each hour."""
     figure = plain_figure("US dollars", "$,.0f")
-    ends = _ends(told)
+    ends = hour_ends([hour.time for hour in told.prices])
     for name, colour, start, values in equities(told):
         figure.add_scatter(
             x=ends,
@@ -199,7 +176,3 @@ def _points(figure: Any, name: str, marker: dict[str, Any], points: list[tuple[i
             text=[said for _, _, said in points],
             hovertemplate="%{y:$,.2f}: %{text}",
         )
-
-
-def _ends(told: Simulated) -> list[str]:
-    return [moment_text(told.prices[0].time), *(moment_text(hour.time + _HOUR) for hour in told.prices)]

@@ -2,7 +2,7 @@
 
 plotly's own script is written into the file, and a content policy forbids the browser to load anything else. Plots take
 their ink from the page, which follows the reader's light or dark setting; what is plotted also stands in a table.
-`page.html` holds the page itself, `page.css` and `page.js` what it shares with other pages.
+`page.html` holds its body; `frame.html`, `page.css` and `page.js` what it shares with other pages.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ def require_plotly() -> None:
 def write_html(record: Record, path: Path) -> None:
     """Write the page to `path`."""
     # plotly takes a while to import, and the screen does without it.
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415
-
     from keeper.report import plots  # noqa: PLC0415
 
     figures = [
@@ -49,8 +47,10 @@ def write_html(record: Record, path: Path) -> None:
     if record.baskets:
         told = (plots.baskets(record.baskets), _basket_caption(record.baskets))
         figures.append(("basket", "A basket held to its weight, and one left alone", *told))
-    page = Template(packaged("page.html"))
-    text = page.substitute(
+    write_page(
+        path,
+        "page.html",
+        f"A guarded loan and its twin: {record.title}",
         title=escape(record.title),
         summary=escape(summary(record)),
         cards=_cards(record),
@@ -64,15 +64,25 @@ def write_html(record: Record, path: Path) -> None:
         move=f"{record.max_move_bps / 100:g}",
         late=escape(count_text(record.late, "block")),
         length=escape(f"{record.blocks:,} blocks in {record.wall_s:.1f} s"),
-        plotly=get_plotlyjs(),
-        style=packaged("page.css"),
-        paint=packaged("page.js"),
     )
-    path.write_text(text, encoding="utf-8")
 
 
-def packaged(name: str) -> str:
-    """A file beside this one, as text."""
+def write_page(path: Path, body: str, name: str, **parts: str) -> None:
+    """Write the page whose body is in the file beside this one, in the frame that all share; `parts` are HTML already."""
+    # plotly takes a while to import, and the screen does without it.
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415
+
+    whole = Template(_packaged("frame.html")).substitute(
+        title=escape(name),
+        body=Template(_packaged(body)).substitute(parts),
+        style=_packaged("page.css"),
+        paint=_packaged("page.js"),
+        plotly=get_plotlyjs(),
+    )
+    path.write_text(whole, encoding="utf-8")
+
+
+def _packaged(name: str) -> str:
     return files("keeper.report").joinpath(name).read_text(encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """A plan as one HTML file: the rule, what it buys and costs, why to doubt it, and all that is assumed.
 
 Like the demo's page it stands alone: nothing is fetched, plots follow the reader's light or dark setting, and what is
-plotted also stands in a table. `plan.html` holds the page itself.
+plotted also stands in a table. `plan.html` holds its body.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Final
 
 from keeper.planner import conventions
 from keeper.planner.findings import Findings, Lived, contest_told
-from keeper.report.page import card_html, figure_html, packaged, table_html
+from keeper.report.page import card_html, figure_html, table_html, write_page
 
 _BPS: Final = ("bp", 1.0)
 _SHARE: Final = ("%", 100.0)
@@ -81,10 +80,10 @@ _IN_A_CRASH: Final = ("max_drawdown", "max_deviation", "trades", "cost_bps", "mi
 
 def write_plan(found: Findings, path: Path) -> None:
     """Write the page to `path`."""
-    # plotly takes a while to import, and the screen does without it.
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415
-
-    text = Template(packaged("plan.html")).substitute(
+    write_page(
+        path,
+        "plan.html",
+        found.title,
         title=escape(found.title),
         span=escape(_span(found)),
         summary=escape(summary(found)),
@@ -98,11 +97,7 @@ def write_plan(found: Findings, path: Path) -> None:
         front=_front(found),
         notes=_items(found.notes),
         conventions=_items(_conventions()),
-        style=packaged("page.css"),
-        paint=packaged("page.js"),
-        plotly=get_plotlyjs(),
     )
-    path.write_text(text, encoding="utf-8")
 
 
 def summary(found: Findings) -> str:

@@ -5,19 +5,19 @@ Assumes: plotly, which only this room imports.
 
 from __future__ import annotations
 
-from typing import Final
-
 from keeper.report.ink import (
     CALM,
     DANGER,
     FEE,
     GAS,
     GUARDED,
+    HOUR,
     INK,
     RANGE,
     SLIPPAGE,
-    SOFT,
     TWIN,
+    draw_price,
+    hour_ends,
     json_of,
     moment_text,
     plain_figure,
@@ -26,35 +26,13 @@ from keeper.report.record import Record
 from keeper.report.stories import BasketStory, RangeStory
 from keeper.report.texts import clock_text, usd_text
 
-_HOUR: Final = 3600
-
 
 def price(record: Record) -> str:
     """ETH by hour, with the keeper's acts and the twin's liquidations where they happened."""
     figure = plain_figure("US dollars", "$,.0f")
-    middles = [moment_text(hour.time + _HOUR // 2) for hour in record.hours]
-    for name, values, fill in (
-        ("", [hour.price_low for hour in record.hours], None),
-        ("range of the hour", [hour.price_high for hour in record.hours], "tonexty"),
-    ):
-        figure.add_scatter(
-            x=middles,
-            y=values,
-            name=name,
-            showlegend=bool(name),
-            mode="lines",
-            line={"color": SOFT, "width": 0, "shape": "hvh"},
-            fill=fill,
-            fillcolor=RANGE,
-            hoverinfo="skip",
-        )
-    figure.add_scatter(
-        x=_ends(record),
-        y=[record.hours[0].price_open, *(hour.price for hour in record.hours)],
-        name="ETH",
-        mode="lines",
-        line={"color": INK, "width": 1.8},
-        hovertemplate="%{y:$,.2f}",
+    draw_price(
+        figure,
+        [(hour.time, hour.price_open, hour.price_high, hour.price_low, hour.price) for hour in record.hours],
     )
     figure.add_scatter(
         x=[moment_text(act.time) for act in record.acts],
@@ -90,14 +68,14 @@ def health(record: Record) -> str:
         ("twin", TWIN, [hour.twin_low for hour in record.hours]),
     ):
         figure.add_scatter(
-            x=[moment_text(hour.time + _HOUR // 2) for hour in record.hours],
+            x=[moment_text(hour.time + HOUR // 2) for hour in record.hours],
             y=values,
             name=name,
             mode="lines",
             line={"color": colour, "width": 2.2, "shape": "hvh"},
             hovertemplate="%{y:.3f}",
         )
-    ends = [moment_text(record.hours[0].time), moment_text(record.hours[-1].time + _HOUR)]
+    ends = [moment_text(record.hours[0].time), moment_text(record.hours[-1].time + HOUR)]
     for level, name, colour, dash in (
         (terms.target, f"target {terms.target:.2f}", CALM, "dot"),
         (terms.floor, f"floor {terms.floor:.2f}", CALM, "dash"),
@@ -149,7 +127,7 @@ def equity(record: Record) -> str:
         ("twin", TWIN, [record.twin.equity_start, *(hour.twin_equity for hour in record.hours)]),
     ):
         figure.add_scatter(
-            x=_ends(record),
+            x=hour_ends([hour.time for hour in record.hours]),
             y=values,
             name=name,
             mode="lines",
@@ -163,7 +141,7 @@ def equity(record: Record) -> str:
 def ranges(story: RangeStory) -> str:
     """ETH by hour, inside or outside the range that follows it and the one that stays."""
     figure = plain_figure("US dollars", "$,.0f")
-    middles = [moment_text(hour.time + _HOUR // 2) for hour in story.hours]
+    middles = [moment_text(hour.time + HOUR // 2) for hour in story.hours]
     for name, values, fill in (
         ("", [hour.guarded.lower for hour in story.hours], None),
         ("guarded range", [hour.guarded.upper for hour in story.hours], "tonexty"),
@@ -190,7 +168,7 @@ def ranges(story: RangeStory) -> str:
             hoverinfo="skip",
         )
     figure.add_scatter(
-        x=[moment_text(hour.time + _HOUR) for hour in story.hours],
+        x=[moment_text(hour.time + HOUR) for hour in story.hours],
         y=[hour.price for hour in story.hours],
         name="ETH",
         mode="lines",
@@ -212,7 +190,7 @@ def ranges(story: RangeStory) -> str:
 def baskets(story: BasketStory) -> str:
     """The weight of ETH in both baskets, with the rule's band."""
     figure = plain_figure("weight of ETH", ".0%")
-    ends = [moment_text(hour.time + _HOUR) for hour in story.hours]
+    ends = [moment_text(hour.time + HOUR) for hour in story.hours]
     for name, colour, values in (
         ("guarded", GUARDED, [hour.guarded_weight for hour in story.hours]),
         ("twin", TWIN, [hour.twin_weight for hour in story.hours]),
@@ -247,8 +225,3 @@ def baskets(story: BasketStory) -> str:
             hoverinfo="skip",
         )
     return json_of(figure)
-
-
-def _ends(record: Record) -> list[str]:
-    """The start of the play, and the end of every hour."""
-    return [moment_text(record.hours[0].time), *(moment_text(hour.time + _HOUR) for hour in record.hours)]
